@@ -1,0 +1,77 @@
+# Needs Python 3.11 or newer, git and make; everything else is installed into .venv from the lock files.
+
+PORT   ?= 8000
+APP    ?= examples/shop/shop.py
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+UV     ?= uv
+
+VENV := .venv
+BIN  := $(VENV)/bin
+PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+CODE := src tests $(wildcard examples benchmarks)
+
+.DEFAULT_GOAL := help
+.PHONY: help run dev-setup test lint format oracle bench lock clean
+
+help:  ## show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/installed  ## serve the example shop on PORT (8000), reloading on change
+	$(BIN)/backstay dev $(APP) --port $(PORT)
+
+dev-setup: $(VENV)/installed-dev  ## make .venv with everything the tests need
+
+test: lint  ## what CI runs: lint, then every test
+	$(BIN)/pytest -n 2 --dist loadfile
+
+lint: dev-setup  ## style, types and the direction of imports
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff check --config ruff-core.toml src/backstay/model src/backstay/plan
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy src $(wildcard tests/typing)
+	$(BIN)/lint-imports
+
+format: dev-setup  ## rewrite the code in the project's style
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+oracle: dev-setup  ## random questions against the naive answerer, longer than in make test
+	HYPOTHESIS_PROFILE=long $(BIN)/pytest tests/oracle
+
+bench: benchmarks/$(VENV)/installed  ## measure Backstay and its peers side by side
+	benchmarks/$(BIN)/python -m benchmarks
+
+lock:  ## resolve the dependencies again and pin them by hash (needs uv)
+	@command -v $(UV) > /dev/null || { echo "make lock needs uv: install it, or name it with UV=path" >&2; exit 1; }
+	$(COMPILE) --group build --output-file requirements.lock
+	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet pyproject.toml --upgrade \
+	--universal --python-version 3.11 --generate-hashes --no-emit-index-url
+
+clean:  ## remove what the targets made, but never data/
+	rm -rf $(VENV) benchmarks/$(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python benchmarks/$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Backstay needs Python 3.11 or newer, and no python3 is on the PATH." >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Backstay needs Python 3.11 or newer; $(PYTHON) is $$("$(PYTHON)" --version 2>&1)." \
+			"Name another one with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	"$(PYTHON)" -m venv $(@:/bin/python=)
+
+# The build backend is locked too, so the editable install fetches nothing of its own.
+$(VENV)/installed: requirements.lock pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes --requirement requirements.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.lock $(VENV)/installed
+	$(PIP) install --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+# The peers have packages of their own, which must not meet ours.
+benchmarks/$(VENV)/installed: benchmarks/requirements.txt | benchmarks/$(BIN)/python
+	benchmarks/$(PIP) install --require-hashes --requirement benchmarks/requirements.txt
+	@touch $@
