@@ -1,0 +1,1 @@
+"""How it is spoken: HTTP, REST and GraphQL parsed to an `Ask`, and answers rendered to bytes."""

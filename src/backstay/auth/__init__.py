@@ -1,0 +1,1 @@
+"""Who is asking: accounts, sessions and tokens end in one `Actor`."""

@@ -1,0 +1,173 @@
+"""Every error Backstay can answer with: its code, its HTTP status, and what the reader should do next.
+
+Invariant: whatever leaves the product as an error is a `Problem` (RFC 9457). Anything else that is raised
+becomes the fixed `internal_error`, so no database, driver or Python text reaches a caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One stable error code: the status it travels with and what to do about it (shown in the docs)."""
+
+    status: int
+    title: str
+    advice: str
+
+
+CODES: dict[str, Code] = {
+    "bad_request": Code(400, "Malformed request", "Correct the place named in `detail`."),
+    "malformed_json": Code(400, "Malformed JSON", "Send one valid JSON document, encoded as UTF-8."),
+    "unknown_field": Code(400, "Unknown field", "Use a field of this model; the nearest name is suggested."),
+    "unknown_relation": Code(400, "Unknown relation", "Use a relation of this model; the nearest name is suggested."),
+    "unknown_operator": Code(400, "Unknown operator", "Use an operator of the filter language."),
+    "unknown_parameter": Code(400, "Unknown parameter", "Remove the parameter or use the suggested one."),
+    "invalid_filter": Code(400, "Invalid filter", "Correct the filter at the place named."),
+    "invalid_sort": Code(400, "Invalid sort", "Sort by fields of this model, `-` for descending."),
+    "invalid_cursor": Code(400, "Invalid cursor", "Start again without a cursor; one cursor fits one question only."),
+    "too_expensive": Code(400, "Too expensive", "Ask for less: fewer levels, smaller limits, fewer conditions."),
+    "not_signed_in": Code(401, "Not signed in", "Sign in and send the access token."),
+    "invalid_token": Code(401, "Invalid token", "Sign in again; the token is unknown, ended or expired."),
+    "invalid_credentials": Code(401, "Wrong email or password", "Check both and try again."),
+    "denied": Code(403, "Denied", "Ask somebody who may, or sign in as them."),
+    "not_found": Code(404, "Not found", "Check the address; what you may not see is not found either."),
+    "method_not_allowed": Code(405, "Method not allowed", "Use one of the methods in the `Allow` header."),
+    "not_acceptable": Code(406, "Not acceptable", "Accept application/json."),
+    "conflict": Code(409, "Conflict", "Read the current state and decide again."),
+    "not_unique": Code(409, "Already taken", "Choose another value for the fields named."),
+    "still_referenced": Code(409, "Still referenced", "Delete or move the records that refer to this one first."),
+    "stale": Code(412, "Changed meanwhile", "Read the record again and repeat the change on its current state."),
+    "too_large": Code(413, "Too large", "Send less; the limits are listed in the documentation."),
+    "uri_too_long": Code(414, "Address too long", "Shorten the query; the limits are listed in the documentation."),
+    "unsupported_media_type": Code(415, "Unsupported media type", "Send application/json."),
+    "invalid": Code(422, "Invalid values", "Correct the fields listed in `errors`."),
+    "precondition_failed": Code(412, "Precondition failed", "Read the record again; the guard no longer holds."),
+    "too_many_requests": Code(429, "Too many requests", "Wait for the seconds in `Retry-After`."),
+    "internal_error": Code(500, "Internal error", "Try again; if it stays, report the request id."),
+    "unavailable": Code(503, "Unavailable", "Try again after the seconds in `Retry-After`."),
+    "timeout": Code(503, "Took too long", "Ask for less, or try again after the seconds in `Retry-After`."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One wrong value of an input: where it stands, a stable code, and a sentence for a person."""
+
+    path: str
+    code: str
+    message: str
+
+
+class Problem(Exception):
+    """An answer that is an error. Raise one of its kinds below; `code` is stable, `detail` is for people.
+
+    >>> raise Conflict("Only people who bought this product can review it.", code="not_bought")
+    Traceback (most recent call last):
+    ...
+    backstay.errors.Conflict: Only people who bought this product can review it.
+    """
+
+    status = 500
+    code = "internal_error"
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        code: str | None = None,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        if code is not None:
+            self.code = code
+            if (known := CODES.get(code)) is not None:
+                self.status = known.status
+        known_code = CODES.get(self.code)
+        self.title = known_code.title if known_code else self.code.replace("_", " ").capitalize()
+        self.detail = detail or (known_code.advice if known_code else self.title)
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+        super().__init__(self.detail)
+
+
+class BadRequest(Problem):
+    """400: the request cannot be understood."""
+
+    status, code = 400, "bad_request"
+
+
+class NotSignedIn(Problem):
+    """401: nobody is signed in, and somebody has to be."""
+
+    status, code = 401, "not_signed_in"
+
+
+class Denied(Problem):
+    """403: known, but not allowed."""
+
+    status, code = 403, "denied"
+
+
+class NotFound(Problem):
+    """404: absent, or hidden from this actor; the two cannot be told apart."""
+
+    status, code = 404, "not_found"
+
+
+class Conflict(Problem):
+    """409: the request contradicts the current state."""
+
+    status, code = 409, "conflict"
+
+
+class Stale(Problem):
+    """412: the record changed since it was read."""
+
+    status, code = 412, "stale"
+
+
+class Invalid(Problem):
+    """422: values that do not satisfy the declaration; `errors` lists every one of them."""
+
+    status, code = 422, "invalid"
+
+
+class Unavailable(Problem):
+    """503: not now; `Retry-After` says when."""
+
+    status, code = 503, "unavailable"
+
+    def __init__(self, detail: str = "", *, code: str | None = None, retry_after: int = 1) -> None:
+        super().__init__(detail, code=code, headers={"Retry-After": str(retry_after)})
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One mistake in a declaration: where it stands, what is wrong, and what to write instead."""
+
+    place: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}" + (f"\n    {self.hint}" if self.hint else "")
+
+
+class DeclarationError(Exception):
+    """The declaration has mistakes. All of them are reported at once, each with its place and a suggestion."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        self.mistakes = tuple(mistakes)
+        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        super().__init__(f"{count} in the declaration:\n" + "\n".join(f"  {m}" for m in mistakes))
+
+
+def nearest(name: str, names: Sequence[str] | Mapping[str, object]) -> str:
+    """' Did you mean "price"?' for the nearest of `names`, or nothing when none is near."""
+    near = get_close_matches(name, list(names), n=1, cutoff=0.6)
+    return f' Did you mean "{near[0]}"?' if near else ""

@@ -1,0 +1,1 @@
+"""What is declared: models, fields, relations, predicates and rules, resolved into one `Schema`."""

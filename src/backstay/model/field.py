@@ -1,0 +1,159 @@
+"""The declared parts of a model after they have been read: stored fields, relations, computed fields, indexes.
+
+Invariant: these values are resolved. A relation knows its target entity, a field its kind; nothing here is text
+that somebody still has to look up, except the conditions, which the planner resolves for each actor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from backstay.model.predicate import ANYONE, NOBODY, Condition, Operand
+from backstay.model.value import Kind
+
+if TYPE_CHECKING:
+    from backstay.model.declare import Model
+
+OnDelete = Literal["restrict", "cascade", "set_null"]
+Action = Literal["read", "create", "update", "delete"]
+ACTIONS: tuple[Action, ...] = ("read", "create", "update", "delete")
+
+
+@dataclass(frozen=True, slots=True)
+class Default:
+    """Where a value comes from when the client sends none.
+
+    `literal` may be overridden by the client; `now`, `me`, `sequence` and `slug` are the server's own,
+    except that a slug may be sent.
+    """
+
+    source: Literal["literal", "now", "me", "sequence", "slug", "id"]
+    value: Any = None
+
+    @property
+    def by_server(self) -> bool:
+        """Whether only the server sets it, so that a client that sends it is told off."""
+        return self.source not in ("literal", "slug")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Field:
+    """One stored field. A to-one relation is a field of kind `uuid` with a `target`."""
+
+    name: str
+    kind: Kind
+    nullable: bool = False
+    default: Default | None = None
+    unique: bool = False
+    write_only: bool = False
+    read_only: bool = False
+    target: Entity | None = None
+    on_delete: OnDelete = "restrict"
+    read: Condition = ANYONE
+    write: Condition = ANYONE
+    doc: str = ""
+
+    @property
+    def column(self) -> str:
+        """The column that holds it: the name, with `_id` behind it for a relation."""
+        return f"{self.name}_id" if self.target is not None else self.name
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All its columns: money without a fixed currency has a second one."""
+        if self.kind.name == "money" and not self.kind.currency:
+            return self.name, f"{self.name}_currency"
+        return (self.column,)
+
+    @property
+    def folded(self) -> str:
+        """The column beside it that holds the folded text, or nothing where the text folds to itself."""
+        return (
+            f"{self.name}__folded" if self.kind.textual and self.kind.format != "slug" and not self.write_only else ""
+        )
+
+    @property
+    def required(self) -> bool:
+        """Whether a create without it is an error."""
+        return not self.nullable and self.default is None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ToMany:
+    """A to-many relation: the records of `target` whose `via` names this one, or through a joining entity."""
+
+    name: str
+    target: Entity
+    via: str
+    through: Entity | None = None
+    onward: str = ""
+    read: Condition = ANYONE
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Computed:
+    """A read-only field in the language of predicates, run with the developer's authority."""
+
+    name: str
+    kind: Kind
+    nullable: bool
+    value: Operand | Condition
+    read: Condition = ANYONE
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index over fields: plain, unique together, or the fields that `search` looks in."""
+
+    fields: tuple[str, ...]
+    kind: Literal["index", "unique", "search"] = "index"
+
+
+@dataclass(slots=True, eq=False)
+class Entity:
+    """One declared model, resolved. Filled by `declare` while relations are tied, never changed afterwards."""
+
+    name: str
+    plural: str
+    model: type[Model]
+    doc: str = ""
+    fields: dict[str, Field] = field(default_factory=dict)
+    to_many: dict[str, ToMany] = field(default_factory=dict)
+    computed: dict[str, Computed] = field(default_factory=dict)
+    indexes: tuple[Index, ...] = ()
+    search: tuple[str, ...] = ()
+    rules: dict[Action, Condition] = field(default_factory=lambda: dict.fromkeys(ACTIONS, NOBODY))
+    hidden: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Entity {self.name}>"
+
+    @property
+    def table(self) -> str:
+        """The name of its table."""
+        return self.plural
+
+    @property
+    def names(self) -> list[str]:
+        """Every name that a path may take from here."""
+        return [*self.fields, *self.computed, *self.to_many]
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """All entities of one application, by name; `fingerprint` changes whenever any declaration does."""
+
+    entities: dict[str, Entity]
+    user: Entity
+    fingerprint: str
+
+    def by_plural(self) -> dict[str, Entity]:
+        """Entities by the name that stands in addresses, the served ones only."""
+        return {entity.plural: entity for entity in self.entities.values() if not entity.hidden}
+
+    def of(self, model: type[Model]) -> Entity:
+        """The entity of a declared class."""
+        return self.entities[model.__name__]

@@ -1,0 +1,300 @@
+"""From declared classes to one `Schema`: relations tied, rules called once with symbols, every mistake collected.
+
+Invariant: a `Schema` exists only if the declaration has no mistake; after that nothing about it can fail.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from backstay.errors import DeclarationError, nearest
+from backstay.model.declare import Model, Reader, User
+from backstay.model.field import ACTIONS, Computed, Entity, Field, Index, Schema, ToMany
+from backstay.model.predicate import ANYONE, NOBODY, Condition, Me, Operand, Path, describe
+from backstay.model.rule import FieldRule, ManyRule, Rules, computed
+from backstay.model.symbol import MeSymbol, RowSymbol, Symbol, condition, misspelt, operand
+from backstay.model.value import BOOLEAN, FLOAT, INTEGER, KEY, TEXT, Kind
+
+
+def declare(
+    models: Sequence[type[Model]], *, user: type[Model] | None = None, hidden: Sequence[type[Model]] = ()
+) -> Schema:
+    """The schema of an application's models.
+
+    `user` is the class of its accounts: the one subclass of `User` among the models, or `User` itself.
+    `hidden` models are kept but not served. Raises `DeclarationError` with every mistake.
+    """
+    people = [model for model in models if issubclass(model, User)]
+    user = user or (people[0] if people else User)
+    everything = list(dict.fromkeys([user, *models, *hidden]))
+    reader = Reader(everything, user)
+    if len(people) > 1:
+        reader.wrong(people[1].__name__, "there is one class of users.", "Keep one subclass of User.")
+    for model in models:
+        if [m.__name__ for m in everything].count(model.__name__) > 1:
+            reader.wrong(model.__name__, "two models have this name.", "Rename one of them.")
+    entities = reader.entities
+    for model in hidden:
+        entities[model.__name__].hidden = True
+    for entity in list(entities.values()):
+        reader.read_fields(entity)
+    for (name, relation), (target, rule) in reader.many_rules.items():
+        _tie(reader, entities[name], relation, entities[target.__name__], rule)
+    plurals: dict[str, Entity] = {}
+    for entity in entities.values():
+        if (other := plurals.setdefault(entity.plural, entity)) is not entity:
+            reader.wrong(entity.name, f"its address /{entity.plural} is {other.name}'s already.", "Set __plural__.")
+    if not reader.mistakes:
+        user_entity = entities[user.__name__]
+        for entity in entities.values():
+            _compute(reader, entity)
+        for entity in entities.values():
+            _index(reader, entity)
+            _rule(reader, entity, user_entity)
+    if reader.mistakes:
+        raise DeclarationError(reader.mistakes)
+    return Schema(dict(entities), entities[user.__name__], _fingerprint(entities))
+
+
+def _tie(reader: Reader, entity: Entity, name: str, target: Entity, rule: ManyRule) -> None:
+    place = f"{entity.name}.{name}"
+    if rule.through is not None:
+        between = reader.entities.get(getattr(rule.through, "__name__", ""))
+        if rule.through is True:
+            between = _between(reader, entity, name, target)
+        if between is None:
+            reader.wrong(place, "the model in between is not part of this application.", "Add it to App(models=[...]).")
+            return
+        back = _way_back(reader, place, between, entity, rule.via)
+        onward = [f.name for f in between.fields.values() if f.target is target and f.name != back]
+        if not onward:
+            reader.wrong(place, f"{between.name} has no relation to {target.name}.", f"Add one to {between.name}.")
+        elif back:
+            entity.to_many[name] = ToMany(name, target, back, between, onward[0])
+        return
+    back = _way_back(reader, place, target, entity, rule.via)
+    if back:
+        entity.to_many[name] = ToMany(name, target, back)
+
+
+def _way_back(reader: Reader, place: str, source: Entity, entity: Entity, via: str) -> str:
+    ways = [f.name for f in source.fields.values() if f.target is entity]
+    if via:
+        if via in ways:
+            return via
+        reader.wrong(place, f'"{via}" is no relation of {source.name} to {entity.name}.{nearest(via, ways)}')
+        return ""
+    if not ways:
+        reader.wrong(place, f"{source.name} has no relation to {entity.name} that leads back.",
+                     f"Add one, such as {entity.name.lower()}: {entity.name}; or many(through=True).")  # fmt: skip
+        return ""
+    if len(ways) > 1:
+        reader.wrong(place, f"{source.name} leads back in several ways: {', '.join(ways)}.",
+                     f'Name one: many(via="{ways[0]}").')  # fmt: skip
+        return ""
+    return ways[0]
+
+
+def _between(reader: Reader, entity: Entity, name: str, target: Entity) -> Entity:
+    """The entity that joins a many-to-many relation without fields of its own; kept, never served by itself."""
+    joined = f"{entity.name}{name.capitalize()}"
+    model = type(
+        joined, (Model,), {"__doc__": f"Joins {entity.name} and {target.name}.", "__module__": entity.model.__module__}
+    )
+    between = Entity(joined, f"{entity.plural}_{name}", model, hidden=True)
+    base = Reader([model], reader.user)
+    base.read_fields(base.entities[joined])
+    between.fields.update(base.entities[joined].fields)
+    left, right = entity.name.lower(), target.name.lower()
+    right = right if right != left else f"other_{right}"
+    between.fields[left] = Field(left, KEY, target=entity, on_delete="cascade")
+    between.fields[right] = Field(right, KEY, target=target, on_delete="cascade")
+    between.indexes = (Index((left, right), "unique"),)
+    between.rules = dict.fromkeys(ACTIONS, ANYONE)
+    reader.entities[joined] = between
+    return between
+
+
+def _compute(reader: Reader, entity: Entity) -> None:
+    for name in [n for cls in reversed(entity.model.__mro__) for n in cls.__dict__]:
+        method = getattr(entity.model, name, None)
+        if not isinstance(method, computed):
+            continue
+        try:
+            made = cast(Any, method).method(RowSymbol(entity, Path(())))
+            value, kind = _computed_value(entity, made)
+        except Exception as error:
+            reader.wrong(f"{entity.name}.{name}", _said(error), "A computed field is one expression over self.")
+            continue
+        entity.computed[name] = Computed(name, kind, True, value, doc=(method.__doc__ or "").strip())
+
+
+def _computed_value(entity: Entity, made: Any) -> tuple[Operand | Condition, Kind]:
+    try:
+        node: Operand | Condition = operand(made)
+    except TypeError:
+        return condition(made), BOOLEAN
+    return node, kind_of(entity, cast(Operand, node))
+
+
+def kind_of(entity: Entity, node: Operand) -> Kind:
+    """The kind of a computed value, found from the fields it is made of."""
+    from backstay.model.predicate import Arithmetic, Choice, Now, Total, Value
+    from backstay.model.value import INSTANT, Money
+
+    match node:
+        case Total("count"):
+            return INTEGER
+        case Total(_, path, of, _):
+            target = _walk(entity, path.names)
+            assert isinstance(target, Entity) and of is not None
+            return kind_of(target, of)
+        case Path(names):
+            found = _walk(entity, names)
+            return KEY if isinstance(found, Entity) else found
+        case Arithmetic("concat"):
+            return TEXT
+        case Arithmetic(_, args):
+            kinds = [kind_of(entity, arg) for arg in args if not isinstance(arg, Value)] or [INTEGER]
+            kinds.sort(
+                key=lambda k: (
+                    ("money", "decimal", "float").index(k.name) if k.name in ("money", "decimal", "float") else 9
+                )
+            )
+            return Kind(kinds[0].name, scale=kinds[0].scale, precision=18, currency=kinds[0].currency)
+        case Choice(_, then, otherwise):
+            return kind_of(entity, otherwise if isinstance(then, Value) else then)
+        case Me():
+            return KEY
+        case Now():
+            return INSTANT
+        case Value(value):
+            named = {bool: BOOLEAN, int: INTEGER, float: FLOAT, str: TEXT}
+            return Kind("money", currency=value.currency) if isinstance(value, Money) else named[type(value)]
+        case _:
+            raise TypeError("A computed field is made of the record's own fields.")
+
+
+def _walk(entity: Entity, names: Sequence[str]) -> Kind | Entity:
+    here: Entity = entity
+    for position, name in enumerate(names):
+        if (relation := here.to_many.get(name)) is not None:
+            here = relation.target
+        elif (computed_field := here.computed.get(name)) is not None:
+            return computed_field.kind
+        elif (field := here.fields[name]).target is not None:
+            here = field.target
+        elif position + 1 < len(names):
+            return INTEGER if names[position + 1] == "amount" else TEXT
+        else:
+            return field.kind
+    return here
+
+
+def _call(reader: Reader, entity: Entity, what: str, make: Callable[[], Any]) -> Any:
+    unknown: list[str] = []
+    token = misspelt.set(unknown)
+    try:
+        return make()
+    except Exception as error:
+        reader.wrong(f"{entity.name}.{what}", _said(error), "Rules and indexes are called once, with symbols.")
+        return None
+    finally:
+        misspelt.reset(token)
+        for message in unknown:
+            reader.wrong(f"{entity.name}.{what}", message)
+
+
+def _said(error: Exception) -> str:
+    return (
+        str(error)
+        if isinstance(error, (TypeError, AttributeError, AssertionError))
+        else f"{type(error).__name__}: {error}"
+    )
+
+
+def _index(reader: Reader, entity: Entity) -> None:
+    method = getattr(entity.model, "indexes", None)
+    if method is None:
+        return
+    found = _call(reader, entity, "indexes", lambda: method(RowSymbol(entity, Path(())))) or []
+    kept = []
+    for index in found:
+        if not isinstance(index, Index):
+            reader.wrong(f"{entity.name}.indexes", f"{index!r} is no index.", "Return index(), unique(), searchable().")
+            continue
+        unknown = [name for name in index.fields if name not in entity.fields]
+        if unknown:
+            reader.wrong(f"{entity.name}.indexes", f'"{unknown[0]}" is not stored, so it cannot be indexed.')
+            continue
+        if index.kind == "search":
+            bad = [name for name in index.fields if not entity.fields[name].kind.textual]
+            if bad:
+                reader.wrong(f"{entity.name}.indexes", f'"{bad[0]}" is no text, so it cannot be searched.')
+            entity.search = index.fields
+        if index.kind == "unique" and len(index.fields) == 1:
+            name = index.fields[0]
+            entity.fields[name] = replace(entity.fields[name], unique=True)
+        kept.append(index)
+    entity.indexes = (*entity.indexes, *kept)
+    for field in entity.fields.values():
+        if field.default is not None and field.default.source == "slug" and field.default.value not in entity.fields:
+            reader.wrong(f"{entity.name}.{field.name}", f'it is made from "{field.default.value}", which is no field.')
+
+
+def _rule(reader: Reader, entity: Entity, user: Entity) -> None:
+    method = getattr(entity.model, "rules", None)
+    if method is None:
+        return
+    me = MeSymbol(user, Me())
+    found = _call(reader, entity, "rules", lambda: method(RowSymbol(entity, Path(())), me))
+    if found is None:
+        return
+    if not isinstance(found, Rules):
+        reader.wrong(f"{entity.name}.rules", f"it returned {type(found).__name__}.", "Return Rules(read=..., ...).")
+        return
+    for action in ACTIONS:
+        made = _call(reader, entity, f"rules.{action}", lambda a=action: condition(getattr(found, a)))  # type: ignore[misc]
+        entity.rules[action] = made if made is not None else NOBODY
+        if action != "update" and made is not None and ("old(" in describe(made) or "new(" in describe(made)):
+            reader.wrong(f"{entity.name}.rules.{action}", "old() and new() are for update.", "Name the field itself.")
+    for rule in found.fields:
+        _field_rule(reader, entity, rule)
+    for name in entity.search:
+        if entity.fields[name].read != ANYONE or entity.fields[name].write_only:
+            reader.wrong(f"{entity.name}.indexes", f'"{name}" is not visible to all, so it cannot be searched.',
+                         "Search only what everybody who may read the record may read.")  # fmt: skip
+
+
+def _field_rule(reader: Reader, entity: Entity, rule: Any) -> None:
+    place = f"{entity.name}.rules.fields"
+    node = rule.of._node if isinstance(rule, FieldRule) and isinstance(rule.of, Symbol) else None
+    if not isinstance(node, Path) or len(node.names) != 1:
+        reader.wrong(place, "a field rule names a field of the record itself.", "Write field(self.cost, read=...).")
+        return
+    name = node.names[0]
+    read = _call(reader, entity, f"{name} (read)", lambda: condition(rule.read))
+    write = _call(reader, entity, f"{name} (write)", lambda: condition(rule.write))
+    if read is None or write is None:
+        return
+    if name in entity.fields:
+        entity.fields[name] = replace(entity.fields[name], read=read, write=write)
+    elif name in entity.computed:
+        entity.computed[name] = replace(entity.computed[name], read=read)
+    else:
+        entity.to_many[name] = replace(entity.to_many[name], read=read)
+
+
+def _fingerprint(entities: dict[str, Entity]) -> str:
+    parts = []
+    for entity in entities.values():
+        parts.append(f"{entity.name} {entity.plural} {entity.indexes}")
+        parts += [
+            f"{f.name} {f.kind} {f.nullable} {f.default} {f.target} {describe(f.read)}" for f in entity.fields.values()
+        ]
+        parts += [f"{c.name} {c.value}" for c in entity.computed.values()]
+        parts += [f"{action} {describe(rule)}" for action, rule in entity.rules.items()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -1,0 +1,450 @@
+"""The kinds of values a field can hold, and the one place where a value from outside is checked.
+
+Invariant: after `parse` a value is *canonical*: one Python form per kind (a UUID is its lower-case text, an
+instant is an aware UTC `datetime`, money is a `Money`), free of NUL, lone surrogates, NaN and infinity.
+Stores encode canonical values; nothing else reaches them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal, InvalidOperation
+from enum import Enum
+from typing import Annotated, Any, Literal, TypeAlias
+from uuid import UUID
+
+import msgspec
+
+KindName = Literal[
+    "text", "integer", "big_integer", "float", "decimal", "boolean", "date", "time", "datetime",
+    "duration", "uuid", "json", "list", "enum", "money",
+]  # fmt: skip
+
+SAFE_INTEGER = 2**53 - 1
+BIG_INTEGER = 2**63 - 1
+DEFAULT_MAX_LENGTH = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """Marks a text or JSON field with a format: `email`, `url`, `slug`, `json` or `big`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Digits:
+    """The size of a decimal: digits in all (at most 18) and digits after the point.
+
+    >>> from decimal import Decimal
+    >>> weight = Annotated[Decimal, Digits(8, 3)]      # up to 99999.999
+    """
+
+    total: int
+    scale: int
+
+
+@dataclass(frozen=True, slots=True)
+class Currency:
+    """Fixes the currency of a `Money` field, so that a plain number in a filter means its minor units."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A regular expression that the whole text must match. Nested repetition is refused at start."""
+
+    regex: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOnly:
+    """Marks a secret: it can be set, and never read, filtered, sorted or searched."""
+
+
+@dataclass(frozen=True, slots=True, order=False)
+class Money:
+    """An amount in integer minor units (cents) with its ISO 4217 currency.
+
+    >>> Money(1999, "EUR") + Money(1, "EUR")
+    Money(amount=2000, currency='EUR')
+    """
+
+    amount: int
+    currency: str
+
+    def _same(self, other: Money) -> None:
+        if self.currency != other.currency:
+            raise ValueError(f"{self.currency} and {other.currency} cannot be mixed without a rate.")
+
+    def __add__(self, other: Money) -> Money:
+        self._same(other)
+        return Money(self.amount + other.amount, self.currency)
+
+    def __sub__(self, other: Money) -> Money:
+        self._same(other)
+        return Money(self.amount - other.amount, self.currency)
+
+    def __mul__(self, times: int) -> Money:
+        return Money(self.amount * times, self.currency)
+
+    def __lt__(self, other: Money) -> bool:
+        self._same(other)
+        return self.amount < other.amount
+
+    def __le__(self, other: Money) -> bool:
+        self._same(other)
+        return self.amount <= other.amount
+
+    def __gt__(self, other: Money) -> bool:
+        return not self <= other
+
+    def __ge__(self, other: Money) -> bool:
+        return not self < other
+
+
+Email: TypeAlias = Annotated[str, Format("email")]
+URL: TypeAlias = Annotated[str, Format("url")]
+Slug: TypeAlias = Annotated[str, Format("slug")]
+Secret: TypeAlias = Annotated[str, WriteOnly()]
+Json: TypeAlias = Annotated[Any, Format("json")]
+BigInt: TypeAlias = Annotated[int, Format("big")]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a field holds: the name of the kind and what narrows it. Two equal kinds behave alike everywhere."""
+
+    name: KindName
+    format: str = ""
+    scale: int = 0
+    precision: int = 0
+    choices: tuple[str | int, ...] = ()
+    item: Kind | None = None
+    currency: str = ""
+    ge: Any = None
+    gt: Any = None
+    le: Any = None
+    lt: Any = None
+    multiple_of: Any = None
+    min_length: int = 0
+    max_length: int | None = None
+    pattern: str = ""
+    enum: type[Enum] | None = field(default=None, compare=False)
+
+    @property
+    def textual(self) -> bool:
+        """Whether `contains`, `starts_with` and their kin apply."""
+        return self.name == "text"
+
+    @property
+    def ordered(self) -> bool:
+        """Whether `<` and sorting apply."""
+        return self.name not in ("json", "list")
+
+
+BOOLEAN = Kind("boolean")
+INTEGER = Kind("integer")
+FLOAT = Kind("float")
+TEXT = Kind("text")
+KEY = Kind("uuid")
+INSTANT = Kind("datetime")
+
+
+class Unfit(ValueError):
+    """A value that does not fit its kind: a stable code and a sentence that completes 'this value …'."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+_EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f<>()\[\],;:\\\"]{1,64}@(?:[^\s@.\x00-\x1f]{1,63}\.)+[^\s@.\x00-\x1f]{2,63}")
+_URL = re.compile(r"https?://[^\s/?#\x00-\x1f@]+(?:[/?#][^\s\x00-\x1f]*)?", re.IGNORECASE)
+_SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+_CURRENCY = re.compile(r"[A-Z]{3}")
+FORMATS = {
+    "email": (_EMAIL, 254, "must be an email address such as ada@example.com"),
+    "url": (_URL, 2000, "must be a web address that begins with http:// or https://"),
+    "slug": (_SLUG, 200, "must be lower-case letters and digits joined by single hyphens"),
+}
+
+
+def parse(kind: Kind, raw: object, *, from_text: bool = False) -> Any:
+    """The canonical value of `raw`, or `Unfit`.
+
+    `from_text` is for query strings, where everything arrives as text: `"12"` is then an integer.
+    Values that are canonical already (from Python code) pass through the same checks.
+    """
+    value = _PARSERS[kind.name](kind, raw, from_text)
+    _check_range(kind, value)
+    return value
+
+
+def clean_text(raw: object) -> str:
+    """`raw` as text that every database can hold: no NUL and no lone surrogate."""
+    if not isinstance(raw, str):
+        raise Unfit("wrong_type", "must be a text")
+    if "\x00" in raw:
+        raise Unfit("bad_character", "must not contain the character NUL")
+    try:
+        raw.encode()
+    except UnicodeEncodeError:
+        raise Unfit("bad_character", "must not contain a lone surrogate") from None
+    return raw
+
+
+def _text(kind: Kind, raw: object, from_text: bool) -> str:
+    value = clean_text(raw)
+    if kind.format in FORMATS:
+        regex, longest, message = FORMATS[kind.format]
+        if len(value) > longest or not regex.fullmatch(value):
+            raise Unfit("bad_format", message)
+    longest = kind.max_length or DEFAULT_MAX_LENGTH
+    if len(value) > longest:
+        raise Unfit("too_long", f"must have at most {longest} characters, and has {len(value)}")
+    if len(value) < kind.min_length:
+        raise Unfit("too_short", f"must have at least {kind.min_length} characters, and has {len(value)}")
+    if kind.pattern and not re.fullmatch(kind.pattern, value):
+        raise Unfit("bad_format", f"must match the pattern {kind.pattern}")
+    return value
+
+
+def _integer(kind: Kind, raw: object, from_text: bool) -> int:
+    limit = BIG_INTEGER if kind.name == "big_integer" else SAFE_INTEGER
+    if isinstance(raw, str) and (from_text or kind.name == "big_integer") and re.fullmatch(r"-?[0-9]{1,19}", raw):
+        raw = int(raw)
+    if isinstance(raw, bool) or not isinstance(raw, int):
+        raise Unfit("wrong_type", "must be a whole number")
+    if not -limit <= raw <= limit:
+        raise Unfit("out_of_range", f"must be between -{limit} and {limit}")
+    return raw
+
+
+def _float(kind: Kind, raw: object, from_text: bool) -> float:
+    if isinstance(raw, str) and from_text:
+        try:
+            raw = float(raw)
+        except ValueError:
+            pass
+    if isinstance(raw, bool) or not isinstance(raw, (int, float)):
+        raise Unfit("wrong_type", "must be a number")
+    try:
+        value = float(raw)
+    except OverflowError:
+        value = math.inf
+    if not math.isfinite(value):
+        raise Unfit("out_of_range", "must be a finite number")
+    return value + 0.0  # -0.0 and 0.0 are one value, and one text
+
+
+def _decimal(kind: Kind, raw: object, from_text: bool) -> Decimal:
+    if isinstance(raw, bool) or not isinstance(raw, (int, str, Decimal)):
+        raise Unfit("wrong_type", 'must be a decimal written as a text, such as "12.50"')
+    try:
+        value = Decimal(raw) if not isinstance(raw, str) or len(raw) <= 40 else None
+    except InvalidOperation:
+        value = None
+    if value is None or not value.is_finite():
+        raise Unfit("wrong_type", 'must be a decimal written as a text, such as "12.50"')
+    if abs(value.adjusted()) > 40:
+        raise Unfit("out_of_range", f"must have at most {kind.precision} digits")
+    scaled = value.scaleb(kind.scale)
+    if scaled != scaled.to_integral_value():
+        raise Unfit("too_precise", f"must have at most {kind.scale} digits after the point")
+    if abs(scaled) >= 10**kind.precision:
+        raise Unfit("out_of_range", f"must have at most {kind.precision} digits")
+    return Decimal(int(scaled)).scaleb(-kind.scale) if scaled else Decimal(0).scaleb(-kind.scale)
+
+
+def _boolean(kind: Kind, raw: object, from_text: bool) -> bool:
+    if from_text and raw in ("true", "false"):
+        return raw == "true"
+    if not isinstance(raw, bool):
+        raise Unfit("wrong_type", "must be true or false")
+    return raw
+
+
+def _temporal(expected: type, example: str) -> Any:
+    def parse_temporal(kind: Kind, raw: object, from_text: bool) -> Any:
+        try:
+            return msgspec.convert(raw, expected) if isinstance(raw, str) else _as_is(raw, expected)
+        except (msgspec.ValidationError, OverflowError, ValueError):
+            raise Unfit("wrong_type", f'must be a {expected.__name__} such as "{example}"') from None
+
+    return parse_temporal
+
+
+def _as_is(raw: object, expected: type) -> object:
+    if type(raw) is not expected:
+        raise ValueError
+    return raw
+
+
+_naive_time = _temporal(time, "14:30:00")
+
+
+def _time(kind: Kind, raw: object, from_text: bool) -> time:
+    value: time = _naive_time(kind, raw, from_text)
+    if value.tzinfo is not None:
+        raise Unfit("wrong_type", "must be a time of day without a zone")
+    return value
+
+
+_any_datetime = _temporal(datetime, "2026-11-22T09:30:00Z")
+
+
+def _datetime(kind: Kind, raw: object, from_text: bool) -> datetime:
+    if from_text and isinstance(raw, str):
+        raw = raw.replace(" ", "+")  # an unescaped + of a zone arrives as a space
+    value: datetime = _any_datetime(kind, raw, from_text)
+    if value.tzinfo is None:
+        raise Unfit("wrong_type", 'must name its zone, such as "2026-11-22T09:30:00Z"')
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise Unfit("out_of_range", "must lie in the years 1 to 9999") from None
+
+
+_any_duration = _temporal(timedelta, "PT1H30M")
+
+
+def _duration(kind: Kind, raw: object, from_text: bool) -> timedelta:
+    value: timedelta = _any_duration(kind, raw, from_text)
+    if abs(value) > timedelta(days=36_525_000):
+        raise Unfit("out_of_range", "must be shorter than 100,000 years")
+    return value
+
+
+def _uuid(kind: Kind, raw: object, from_text: bool) -> str:
+    if isinstance(raw, UUID):
+        return str(raw)
+    if isinstance(raw, str) and _UUID.fullmatch(raw):
+        return raw.lower()
+    raise Unfit("wrong_type", "must be an id such as 01890a5d-ac96-774b-bcce-b302099a8057")
+
+
+def _json(kind: Kind, raw: object, from_text: bool) -> Any:
+    if from_text and isinstance(raw, str):
+        try:
+            raw = msgspec.json.decode(raw)
+        except msgspec.DecodeError:
+            raise Unfit("wrong_type", "must be JSON") from None
+    if raw is None:
+        raise Unfit("required", "must not be null")
+    check_json(raw)
+    return raw
+
+
+def check_json(raw: object, depth: int = 32) -> None:
+    """Refuse JSON that a database cannot hold or that is nested deeper than `depth` levels."""
+    if depth == 0:
+        raise Unfit("too_deep", "must not be nested deeper than 32 levels")
+    if isinstance(raw, str):
+        clean_text(raw)
+    elif isinstance(raw, float):
+        _float(FLOAT, raw, False)
+    elif isinstance(raw, Mapping):
+        for name, value in raw.items():
+            clean_text(name)
+            check_json(value, depth - 1)
+    elif isinstance(raw, (list, tuple)):
+        for value in raw:
+            check_json(value, depth - 1)
+    elif not (raw is None or isinstance(raw, (bool, int))):
+        raise Unfit("wrong_type", "must be JSON")
+
+
+def _list(kind: Kind, raw: object, from_text: bool) -> list[Any]:
+    if from_text and isinstance(raw, str):
+        raw = _json(kind, raw, True)
+    if not isinstance(raw, (list, tuple)):
+        raise Unfit("wrong_type", "must be a list")
+    longest = kind.max_length or 1000
+    if len(raw) > longest:
+        raise Unfit("too_long", f"must have at most {longest} entries, and has {len(raw)}")
+    if len(raw) < kind.min_length:
+        raise Unfit("too_short", f"must have at least {kind.min_length} entries, and has {len(raw)}")
+    assert kind.item is not None
+    return [parse(kind.item, item) for item in raw]
+
+
+def _enum(kind: Kind, raw: object, from_text: bool) -> str | int:
+    if isinstance(raw, Enum):
+        raw = raw.value
+    if from_text and isinstance(raw, str) and kind.choices and isinstance(kind.choices[0], int):
+        raw = int(raw) if re.fullmatch(r"-?[0-9]{1,15}", raw) else raw
+    if isinstance(raw, bool) or raw not in kind.choices:
+        raise Unfit("not_a_choice", "must be one of " + ", ".join(str(choice) for choice in kind.choices))
+    assert isinstance(raw, (str, int))
+    return raw
+
+
+def _money(kind: Kind, raw: object, from_text: bool) -> Money:
+    amount: object
+    currency: object
+    if isinstance(raw, Money):
+        amount, currency = raw.amount, raw.currency
+    elif isinstance(raw, Mapping) and set(raw) == {"amount", "currency"}:
+        amount, currency = raw["amount"], raw["currency"]
+    elif isinstance(raw, (int, str)) and not isinstance(raw, bool) and from_text and kind.currency:
+        amount, currency = raw, kind.currency
+    else:
+        raise Unfit("wrong_type", 'must be {"amount": minor units, "currency": code}')
+    if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
+        raise Unfit("bad_format", "must name a currency by its three capital letters, such as EUR")
+    if kind.currency and currency != kind.currency:
+        raise Unfit("wrong_currency", f"must be in {kind.currency}")
+    return Money(_integer(INTEGER, amount, from_text), currency)
+
+
+_PARSERS: dict[str, Any] = {
+    "text": _text, "integer": _integer, "big_integer": _integer, "float": _float, "decimal": _decimal,
+    "boolean": _boolean, "date": _temporal(date, "2026-11-22"), "time": _time, "datetime": _datetime,
+    "duration": _duration, "uuid": _uuid, "json": _json, "list": _list, "enum": _enum, "money": _money,
+}  # fmt: skip
+
+
+def _check_range(kind: Kind, value: Any) -> None:
+    number = value.amount if isinstance(value, Money) else value
+    if kind.ge is not None and number < kind.ge:
+        raise Unfit("out_of_range", f"must be at least {kind.ge}")
+    if kind.gt is not None and number <= kind.gt:
+        raise Unfit("out_of_range", f"must be greater than {kind.gt}")
+    if kind.le is not None and number > kind.le:
+        raise Unfit("out_of_range", f"must be at most {kind.le}")
+    if kind.lt is not None and number >= kind.lt:
+        raise Unfit("out_of_range", f"must be less than {kind.lt}")
+    if kind.multiple_of is not None and number % kind.multiple_of != 0:
+        raise Unfit("out_of_range", f"must be a multiple of {kind.multiple_of}")
+
+
+def slug_of(text: str) -> str:
+    """The slug of a text: `"Öl- und Essig"` becomes `"ol-und-essig"`; `"x"` when nothing is left."""
+    from backstay.model.folding import fold
+
+    return "-".join(re.findall(r"[a-z0-9]+", fold(text)))[:200].strip("-") or "x"
+
+
+def as_python(kind: Kind, value: Any) -> Any:
+    """A canonical value in the form that the user's own code sees: ids are `UUID`, choices are enum members."""
+    if value is None:
+        return None
+    if kind.name == "uuid":
+        return UUID(value)
+    if kind.name == "enum" and kind.enum is not None:
+        return kind.enum(value)
+    if kind.name == "list" and kind.item is not None:
+        return [as_python(kind.item, item) for item in value]
+    return value
+
+
+def unnamed(kinds: Sequence[Kind]) -> Kind:
+    """The one kind that comparisons between `kinds` happen in, without their constraints."""
+    return Kind(kinds[0].name, scale=kinds[0].scale, precision=kinds[0].precision, currency=kinds[0].currency)

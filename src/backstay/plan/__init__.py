@@ -1,0 +1,1 @@
+"""What is asked and what is allowed: an `Ask` becomes a `Plan` here, and nowhere else."""

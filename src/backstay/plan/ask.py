@@ -1,0 +1,148 @@
+"""What the caller said, in names, before anybody has looked whether it exists or is allowed.
+
+An `Ask` has a shape and values. The shape is hashable and the same for all questions that differ in values only,
+so that it can be the key under which a compiled statement is remembered. REST, GraphQL and Python build the
+same asks; nothing in here knows what an address or a document looks like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from backstay.model.predicate import ANYONE, Condition, Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """One key of an order."""
+
+    path: tuple[str, ...]
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is wanted of a record: every readable field, or the named ones as (alias, name), and nested records."""
+
+    everything: bool = True
+    fields: tuple[tuple[str, str], ...] = ()
+    nested: tuple[Nested, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """Related records inside a record. For a to-one relation only the selection counts."""
+
+    alias: str
+    relation: str
+    selection: Selection = Selection()
+    where: Condition = ANYONE
+    sort: tuple[Sort, ...] = ()
+    limit: Slot | None = None
+    offset: Slot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """The place in an order behind which a page begins: one slot per key, or `None` where the key was null."""
+
+    keys: tuple[Slot | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class One:
+    """One record by its id."""
+
+    model: str
+    key: Slot
+    selection: Selection = Selection()
+    where: Condition = ANYONE
+    alias: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Records in an order, a page at a time."""
+
+    model: str
+    selection: Selection = Selection()
+    where: Condition = ANYONE
+    sort: tuple[Sort, ...] = ()
+    search: Slot | None = None
+    limit: Slot | None = None
+    offset: Slot | None = None
+    after: After | None = None
+    backwards: bool = False
+    count: Literal["none", "exact", "estimated"] = "none"
+    alias: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One number about a group: `count` (of rows, or of values where a path is named), `sum`, `avg`, `min`, `max`."""
+
+    alias: str
+    fn: Literal["count", "count_distinct", "sum", "avg", "min", "max"]
+    path: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """Numbers about groups of records."""
+
+    model: str
+    group_by: tuple[tuple[str, ...], ...] = ()
+    measures: tuple[Measure, ...] = ()
+    where: Condition = ANYONE
+    search: Slot | None = None
+    sort: tuple[Sort, ...] = ()
+    limit: Slot | None = None
+    offset: Slot | None = None
+    alias: str = ""
+
+
+Root: TypeAlias = One | Listing | Aggregate
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question: its shape, and the values that the shape's slots point to."""
+
+    roots: tuple[Root, ...]
+    values: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """A new record with these values."""
+
+    model: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A change of one record: the values to set, a guard it must satisfy, and the version it was read at."""
+
+    model: str
+    key: str
+    values: Mapping[str, Any]
+    guard: Condition = ANYONE
+    guard_values: tuple[Any, ...] = field(default=())
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """The end of one record."""
+
+    model: str
+    key: str
+    guard: Condition = ANYONE
+    guard_values: tuple[Any, ...] = field(default=())
+    version: int | None = None
+
+
+Write: TypeAlias = Create | Update | Delete

@@ -1,0 +1,33 @@
+"""Everything that has a size has a limit, and all of them stand here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of one application. Counts, unless a unit is named."""
+
+    page: int = 30  # rows of a list when nothing is said
+    max_page: int = 200
+    nested: int = 100  # rows of an expanded to-many relation when nothing is said
+    max_depth: int = 5  # levels of expanded relations
+    max_nodes: int = 60  # expanded relations and selected fields along them
+    max_rows: int = 100_000  # rows one question may make at the most, by its limits
+    max_conditions: int = 100
+    max_path: int = 4  # relations along one path
+    max_in: int = 1_000
+    max_needle: int = 200  # characters of a search
+    max_words: int = 10  # words of a search
+    max_offset: int = 100_000
+    max_sort: int = 6
+    max_groups: int = 6
+    max_measures: int = 20
+    count_cap: int = 10_000  # an estimated count is exact up to here
+    max_body: int = 1_048_576  # bytes of a request
+    max_query: int = 8_192  # bytes of a query string
+    max_parameters: int = 100
+    max_statement_ms: int = 5_000  # milliseconds of one statement
+    max_read_on_loop_ms: int = 50
+    remembered_plans: int = 2_000

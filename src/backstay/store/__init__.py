@@ -1,0 +1,1 @@
+"""Where it lives: a `Plan` is compiled to a `Statement` and run on one database."""

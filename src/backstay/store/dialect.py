@@ -1,0 +1,57 @@
+"""What a dialect of SQL must be able to say. A dialect is a table of differences; everything else is `sql.py`.
+
+Fragments are SQL text made of identifiers from the schema and numbered parameters. No value is ever in them,
+except currency codes and names of fields, which come from the declaration and are quoted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from backstay.model.value import Kind
+from backstay.plan.tree import ParamSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """A part of a JSON answer: SQL that gives a value, or (raw) SQL that gives JSON text."""
+
+    sql: str
+    raw: bool
+
+
+def quoted(name: str) -> str:
+    """An identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text from the declaration as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+class Dialect(Protocol):
+    """The differences between databases, as text."""
+
+    name: str
+    true: str
+    false: str
+
+    def param(self, position: int, spec: ParamSpec) -> str: ...
+    def encoder(self, spec: ParamSpec) -> Callable[[Any], Any] | None: ...
+    def leaf(self, sql: str, kind: Kind, currency: str | None, nullable: bool) -> Fragment: ...
+    def object(self, items: Sequence[tuple[str, Fragment]]) -> str: ...
+    def array(self, select: str) -> str: ...
+    def key(self, sql: str) -> str: ...
+    def one_of(self, left: str, right: str) -> str: ...
+    def contains(self, left: str, right: str) -> str: ...
+    def starts_with(self, left: str, right: str) -> str: ...
+    def has(self, left: str, right: str) -> str: ...
+    def matches(self, table: str, alias: str, needle: str) -> str: ...
+    def rank(self, alias: str, needle: str) -> str: ...
+    def date_part(self, sql: str, part: str, kind: Kind) -> str: ...
+    def order(self, sql: str, descending: bool, nullable: bool) -> str: ...
+    def measure(self, fn: str, value: str, kind: Kind, of: Kind) -> str: ...
+    def row(self, parts: Sequence[str]) -> str: ...

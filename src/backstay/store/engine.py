@@ -1,0 +1,142 @@
+"""Plan, compile, run: one road for every question, whoever asked it and through whichever protocol.
+
+Plans are remembered by the shape of the question and the standing of the actor, bounded, so that a request that
+has been asked before costs a dictionary look-up and its statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from backstay.model.field import Schema
+from backstay.plan.actor import Actor
+from backstay.plan.ask import Ask
+from backstay.plan.bind import bind, check_cost
+from backstay.plan.limits import Limits
+from backstay.plan.planner import plan_read
+from backstay.plan.tree import ListRoot, OneRoot
+from backstay.store.port import Store, Transaction
+from backstay.store.sql import Statement, compile_read
+
+
+@dataclass(slots=True)
+class Found:
+    """The answer to one root, in the same form whatever was asked.
+
+    `rows` are JSON texts as bytes; `version` belongs to a single record; `total` was counted where it was asked
+    for (`capped` says that there are at least as many); `keys` of the last row are set where more rows follow.
+    """
+
+    rows: list[bytes]
+    version: int = 0
+    total: int | None = None
+    capped: bool = False
+    more: bool = False
+    keys: tuple[Any, ...] | None = None
+
+    @property
+    def one(self) -> bytes | None:
+        """The only row, or nothing."""
+        return self.rows[0] if self.rows else None
+
+    @property
+    def array(self) -> bytes:
+        """All rows as one JSON array."""
+        return b"[" + b",".join(self.rows) + b"]"
+
+
+class Engine:
+    """Answers asks from one store."""
+
+    def __init__(
+        self, schema: Schema, store: Store, limits: Limits, clock: Callable[[], datetime] | None = None
+    ) -> None:
+        self.schema = schema
+        self.store = store
+        self.limits = limits
+        self.clock = clock or (lambda: datetime.now(UTC))
+        self._remembered: dict[Any, Statement] = {}
+
+    def statement(self, ask: Ask, actor: Actor) -> Statement:
+        """The compiled plan of a question; remembered."""
+        key = (ask.roots, actor.standing)
+        if (statement := self._remembered.get(key)) is None:
+            statement = compile_read(plan_read(ask, self.schema, actor, self.limits), self.store.dialect)
+            self.remember(key, statement)
+        return statement
+
+    def remember(self, key: Any, statement: Statement) -> None:
+        """Keep a statement; the oldest goes when there are too many."""
+        if len(self._remembered) >= self.limits.remembered_plans:
+            self._remembered.pop(next(iter(self._remembered)))
+        self._remembered[key] = statement
+
+    async def read(self, ask: Ask, actor: Actor, tx: Transaction | None = None) -> list[Found]:
+        """The answers of all roots, in order: one statement."""
+        return await self.answer(self.statement(ask, actor), ask.values, actor, tx)
+
+    async def answer(
+        self, statement: Statement, values: Sequence[Any], actor: Actor, tx: Transaction | None = None
+    ) -> list[Found]:
+        """Run a compiled plan with these values."""
+        plan = statement.plan
+        bound = bind(plan.params, values, actor, self.clock(), self.limits)
+        if plan.windows:
+            check_cost(plan, bound, self.limits)
+        encoded = statement.encode(bound)
+        if tx is None:
+            rows = await self.store.read(statement, encoded)
+        else:
+            rows = await tx.run(statement.text, encoded)
+        return take_apart(statement, rows, bound)
+
+
+def take_apart(statement: Statement, rows: Sequence[Sequence[Any]], bound: Sequence[Any]) -> list[Found]:
+    """The rows of a statement, sorted into the answers of its roots."""
+    roots = statement.plan.roots
+    if len(statement.branches) == 1:
+        return [_found(roots[0], rows, bound)]
+    found = [Found([]) for _ in roots]
+    parts: list[list[Any]] = [[] for _ in statement.branches]
+    for row in rows:
+        parts[row[0]].append(row[1:])
+    totals: dict[int, int] = {}
+    for (number, kind), part in zip(statement.branches, parts, strict=True):
+        if kind == "total":
+            totals[number] = int(part[0][0])
+        else:
+            found[number] = _found(roots[number], part, bound)
+    for number, total in totals.items():
+        root = roots[number]
+        assert isinstance(root, ListRoot)
+        found[number].capped = root.count_cap is not None and total > root.count_cap
+        found[number].total = min(total, root.count_cap) if root.count_cap is not None else total
+    return found
+
+
+def _found(root: Any, rows: Sequence[Sequence[Any]], bound: Sequence[Any]) -> Found:
+    if isinstance(root, OneRoot):
+        return Found([as_bytes(row[0]) for row in rows], int(rows[0][1]) if rows else 0)
+    if not isinstance(root, ListRoot):
+        return Found([as_bytes(row[0]) for row in rows])
+    assert root.rows.limit is not None
+    limit = bound[root.rows.limit.index] - 1
+    more = len(rows) > limit
+    kept = rows[:limit] if more else rows
+    keys = tuple(_key(value) for value in kept[-1][1 : 1 + len(root.rows.keys)]) if more and root.rows.keys else None
+    texts = [as_bytes(row[0]) for row in kept]
+    if root.backwards:
+        texts.reverse()
+    return Found(texts, more=more, keys=keys)
+
+
+def as_bytes(value: Any) -> bytes:
+    """JSON text as bytes, whichever of the two the driver gave."""
+    return value if isinstance(value, bytes) else value.encode()
+
+
+def _key(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else value

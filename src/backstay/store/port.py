@@ -1,0 +1,56 @@
+"""The port every database stands behind: run a statement, hold a transaction, keep the tables.
+
+Values cross it in the driver's own form (`Statement.encode` has made them so), rows come back as sequences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from backstay.model.field import Schema
+from backstay.store.dialect import Dialect
+from backstay.store.sql import Statement
+
+
+class Taken(Exception):
+    """A unique constraint refused a write; `index` is the name of the constraint or its columns."""
+
+    def __init__(self, index: str) -> None:
+        super().__init__(index)
+        self.index = index
+
+
+class Broken(Exception):
+    """Another constraint refused a write: `foreign` (still referenced, or refers to nothing) or `check`."""
+
+    def __init__(self, kind: str, name: str = "") -> None:
+        super().__init__(kind)
+        self.kind = kind
+        self.name = name
+
+
+class Transaction(Protocol):
+    """One transaction: its statements see its own changes."""
+
+    async def run(self, text: str, values: Sequence[Any]) -> list[Any]:
+        """The rows of one statement; raises `Taken` or `Broken` where a constraint refuses."""
+        ...
+
+
+class Store(Protocol):
+    """A database."""
+
+    dialect: Dialect
+    statements: int
+    """Data statements run since the start; tests count with it."""
+
+    async def open(self) -> None: ...
+    async def close(self) -> None: ...
+    async def read(self, statement: Statement, values: Sequence[Any]) -> list[Any]: ...
+    async def run(self, text: str, values: Sequence[Any]) -> list[Any]: ...
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]: ...
+    async def extend(self, schema: Schema) -> list[str]:
+        """Create what the schema needs and the database lacks; returns a sentence for each thing done."""
+        ...

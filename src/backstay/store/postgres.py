@@ -1,0 +1,199 @@
+"""PostgreSQL by asyncpg: connections held by ourselves, statements prepared once, JSON passed on as bytes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from backstay.errors import Unavailable
+from backstay.model.field import Schema
+from backstay.plan.limits import Limits
+from backstay.store.dialect import quoted
+from backstay.store.port import Broken, Taken
+from backstay.store.postgres_dialect import PostgresDialect
+from backstay.store.sql import Statement
+from backstay.store.sqlite import addable
+
+
+class PostgresTransaction:
+    """One connection, between BEGIN and COMMIT."""
+
+    def __init__(self, store: PostgresStore, connection: Connection) -> None:
+        self._store = store
+        self._connection = connection
+
+    async def run(self, text: str, values: Sequence[Any]) -> list[Any]:
+        """The rows of one statement."""
+        self._store.statements += 1
+        try:
+            return await self._connection.fetch(text, values)
+        except asyncpg.UniqueViolationError as error:
+            raise Taken(error.constraint_name or "") from None
+        except asyncpg.ForeignKeyViolationError as error:
+            raise Broken("foreign", error.constraint_name or "") from None
+        except asyncpg.IntegrityConstraintViolationError as error:
+            raise Broken("check", getattr(error, "constraint_name", "") or "") from None
+        except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
+            raise Unavailable("Another change was in the way.") from None
+
+
+class Connection:
+    """A server connection with the statements it has prepared."""
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+        self._prepared: dict[str, Any] = {}
+
+    async def fetch(self, text: str, values: Sequence[Any]) -> list[Any]:
+        """The rows of a statement, prepared on first use."""
+        if (prepared := self._prepared.get(text)) is None:
+            if len(self._prepared) >= 1000:
+                self._prepared.clear()
+            prepared = self._prepared[text] = await self.raw.prepare(text)
+        rows: list[Any] = await prepared.fetch(*values)
+        return rows
+
+
+class PostgresStore:
+    """One PostgreSQL database over a few connections."""
+
+    def __init__(self, url: str, limits: Limits | None = None, connections: int = 8) -> None:
+        self.url = url
+        self.dialect = PostgresDialect()
+        self.statements = 0
+        self._limits = limits or Limits()
+        self._size = connections
+        self._all: list[Connection] = []
+        self._free: deque[Connection] = deque()
+        self._waiting: deque[asyncio.Future[Connection]] = deque()
+        self._opening = 0
+
+    async def open(self) -> None:
+        """Connect once, so that a wrong address is known at start."""
+        self._free.append(await self._connect())
+
+    async def _connect(self) -> Connection:
+        try:
+            raw = await asyncpg.connect(
+                self.url,
+                server_settings={
+                    "statement_timeout": str(self._limits.max_statement_ms), "jit": "off", "timezone": "UTC",
+                    "max_parallel_workers_per_gather": "0", "plan_cache_mode": "force_generic_plan",
+                    "application_name": "backstay",
+                },
+            )  # fmt: skip
+        except (OSError, asyncpg.PostgresError) as error:
+            raise Unavailable(f"PostgreSQL does not answer: {type(error).__name__}.") from error
+        await raw.set_type_codec("text", schema="pg_catalog", format="binary", encoder=_encode, decoder=bytes)
+        connection = Connection(raw)
+        self._all.append(connection)
+        return connection
+
+    async def close(self) -> None:
+        """End all connections."""
+        for connection in self._all:
+            await connection.raw.close()
+
+    async def _take(self) -> Connection:
+        while self._free:
+            connection = self._free.pop()
+            if not connection.raw.is_closed():
+                return connection
+            self._all.remove(connection)
+        if len(self._all) + self._opening < self._size:
+            self._opening += 1
+            try:
+                return await self._connect()
+            finally:
+                self._opening -= 1
+        future: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                self._give(future.result())
+            raise
+
+    def _give(self, connection: Connection) -> None:
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(connection)
+                return
+        self._free.append(connection)
+
+    async def read(self, statement: Statement, values: Sequence[Any]) -> list[Any]:
+        """The rows of a compiled plan."""
+        self.statements += 1
+        return await self.run(statement.text, values)
+
+    async def run(self, text: str, values: Sequence[Any]) -> list[Any]:
+        """The rows of one statement outside a transaction."""
+        connection = await self._take()
+        try:
+            return await connection.fetch(text, values)
+        except asyncpg.QueryCanceledError:
+            raise Unavailable(code="timeout") from None
+        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
+            raise Unavailable("PostgreSQL does not answer.") from None
+        finally:
+            self._give(connection)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[PostgresTransaction]:
+        """BEGIN to COMMIT; an error rolls all of it back."""
+        connection = await self._take()
+        try:
+            async with connection.raw.transaction():
+                yield PostgresTransaction(self, connection)
+        except (OSError, asyncpg.PostgresConnectionError):
+            raise Unavailable("PostgreSQL does not answer.") from None
+        finally:
+            self._give(connection)
+
+    async def extend(self, schema: Schema) -> list[str]:
+        """Create tables, columns and indexes that are missing; one process at a time does it."""
+        from sqlalchemy.dialects import postgresql
+        from sqlalchemy.schema import CreateColumn
+
+        from backstay.store.tables import create_statements, tables
+
+        dialect = postgresql.asyncpg.dialect()  # type: ignore[no-untyped-call]
+        done: list[str] = []
+        async with self.transaction() as tx:
+            await tx.run("SELECT pg_advisory_xact_lock(8242711)::text", ())
+            rows = await tx.run(
+                "SELECT table_name::text, column_name::text FROM information_schema.columns "
+                "WHERE table_schema = current_schema()", ()
+            )  # fmt: skip
+            there = {(row[0].decode(), row[1].decode()) for row in rows}
+            names = {name for name, _ in there}
+            rows = await tx.run("SELECT indexname::text FROM pg_indexes WHERE schemaname = current_schema()", ())
+            indexes = {row[0].decode() for row in rows}
+            for table in tables(schema, "postgres").sorted_tables:
+                creating = create_statements(table, dialect)
+                if table.name not in names:
+                    for text in creating:
+                        await tx.run(text, ())
+                    done.append(f"created table {table.name}")
+                    continue
+                for column in table.columns:
+                    if (table.name, column.name) not in there:
+                        text = addable(str(CreateColumn(column).compile(dialect=dialect)), column)
+                        await tx.run(f"ALTER TABLE {quoted(table.name)} ADD COLUMN {text}", ())
+                        done.append(f"added column {table.name}.{column.name}")
+                for text in creating[1:]:
+                    if (name := text.split(" ON ")[0].split()[-1].strip('"')) not in indexes:
+                        await tx.run(text, ())
+                        done.append(f"created index {name}")
+        return done
+
+
+def _encode(value: str | bytes) -> bytes:
+    return value.encode() if isinstance(value, str) else value

@@ -1,0 +1,180 @@
+"""PostgreSQL's differences. JSON text is joined from escaped parts, which beats its JSON functions by a quarter.
+
+Every parameter is cast, so a statement never depends on what the server would guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from backstay.model.value import Kind, Money
+from backstay.plan.tree import ParamSpec
+from backstay.store.dialect import Fragment, literal
+
+_TYPES = {
+    "text": "text", "integer": "bigint", "big_integer": "bigint", "float": "float8", "decimal": "numeric",
+    "boolean": "boolean", "date": "date", "time": "time", "datetime": "timestamptz", "duration": "bigint",
+    "uuid": "uuid", "json": "jsonb", "list": "jsonb", "money": "bigint",
+}  # fmt: skip
+
+
+def type_of(kind: Kind) -> str:
+    """The column type of a kind."""
+    if kind.name == "enum":
+        return "bigint" if kind.choices and isinstance(kind.choices[0], int) else "text"
+    return _TYPES[kind.name]
+
+
+def encoder_of(kind: Kind) -> Callable[[Any], Any] | None:
+    """How a canonical value of a kind is handed to the driver; `None` where it takes it as it is."""
+    match kind.name:
+        case "duration":
+            return lambda value: value // timedelta(microseconds=1)
+        case "json" | "list":
+            return lambda value: msgspec.json.encode(value).decode()
+        case "money":
+            return lambda value: value.amount if isinstance(value, Money) else value
+        case _:
+            return None
+
+
+class PostgresDialect:
+    """What PostgreSQL writes in its own way."""
+
+    name = "postgres"
+    true = "TRUE"
+    false = "FALSE"
+
+    def param(self, position: int, spec: ParamSpec) -> str:
+        """A numbered parameter with its type."""
+        if spec.part in ("limit", "next", "offset"):
+            return f"${position + 1}::bigint"
+        if spec.part in ("currency", "folded"):
+            return f"${position + 1}::text"
+        if spec.part == "words":
+            return f"${position + 1}::text::tsquery"
+        if spec.part == "rank":
+            return f"${position + 1}::text[]"
+        if spec.source == "key":
+            return f"${position + 1}::text::{type_of(spec.kind)}"
+        return f"${position + 1}::{type_of(spec.kind)}{'[]' if spec.many else ''}"
+
+    def encoder(self, spec: ParamSpec) -> Callable[[Any], Any] | None:
+        """How the parameter is handed to the driver."""
+        if spec.part == "words":
+            return lambda words: " & ".join(f"'{word}'" for word in words) + ":*" if words else ""
+        if spec.source == "key":
+            return lambda value: value if isinstance(value, str) else str(value)
+        if spec.source == "old" or spec.part in ("limit", "next", "offset", "currency", "folded", "rank"):
+            return None
+        one = encoder_of(spec.kind)
+        if one is None or spec.source == "me":
+            return None
+        return (lambda values: [one(value) for value in values]) if spec.many else one
+
+    def leaf(self, sql: str, kind: Kind, currency: str | None, nullable: bool) -> Fragment:
+        """A value of a record, as JSON text."""
+        match kind.name:
+            case "text":
+                text = f"to_json({sql})::text"
+            case "enum" if type_of(kind) == "text":
+                text = f"to_json({sql})::text"
+            case "boolean":
+                return Fragment(f"CASE WHEN {sql} THEN 'true' WHEN NOT {sql} THEN 'false' ELSE 'null' END", True)
+            case "uuid" | "date":
+                text = f"'\"' || ({sql})::text || '\"'"
+            case "decimal":
+                text = f"'\"' || round(({sql})::numeric, {kind.scale})::text || '\"'"
+            case "big_integer":
+                text = f"'\"' || ({sql})::text || '\"'"
+            case "datetime":
+                text = f"'\"' || to_char(({sql}) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') || '\"'"
+            case "time":
+                text = f"'\"' || to_char({sql}, 'HH24:MI:SS.US') || '\"'"
+            case "duration":
+                whole = f"abs({sql}) / 1000000"
+                rest = f"abs({sql}) % 1000000"
+                fraction = f"CASE WHEN {rest} = 0 THEN '' ELSE '.' || lpad(({rest})::text, 6, '0') END"
+                sign = f"CASE WHEN {sql} < 0 THEN '-' ELSE '' END"
+                text = f"'\"' || {sign} || 'PT' || ({whole})::text || {fraction} || 'S\"'"
+            case "money":
+                code = f"({currency})" if currency is not None else literal(kind.currency)
+                text = f"'{{\"amount\":' || ({sql})::text || ',\"currency\":\"' || {code} || '\"}}'"
+            case _:
+                text = f"({sql})::text"
+        return Fragment(f"coalesce({text}, 'null')" if nullable else text, True)
+
+    def object(self, items: Sequence[tuple[str, Fragment]]) -> str:
+        """The JSON text of a record."""
+        parts = [f"{literal(('{' if i == 0 else ',') + chr(34) + name + chr(34) + ':')}, {part.sql}"
+                 for i, (name, part) in enumerate(items)]  # fmt: skip
+        if not parts:
+            return "'{}'"
+        chunks = [", ".join(parts[i : i + 45]) for i in range(0, len(parts), 45)]  # functions take 100 arguments
+        return " || ".join(f"concat({chunk})" for chunk in [*chunks[:-1], chunks[-1] + ", '}'"])
+
+    def array(self, select: str) -> str:
+        """The JSON text of a list of records."""
+        return f"(SELECT concat('[', string_agg(j, ','), ']') FROM ({select}) AS rows)"
+
+    def key(self, sql: str) -> str:
+        """A value of a cursor, as text."""
+        return f"({sql})::text"
+
+    def one_of(self, left: str, right: str) -> str:
+        """Membership in an array parameter."""
+        return f"{left} = ANY({right})"
+
+    def contains(self, left: str, right: str) -> str:
+        """A part of a text, by code point."""
+        return f"strpos({left}, {right}) > 0"
+
+    def starts_with(self, left: str, right: str) -> str:
+        """The beginning of a text, by code point."""
+        return f"starts_with({left}, {right})"
+
+    def has(self, left: str, right: str) -> str:
+        """An entry of a list."""
+        return f"{left} @> to_jsonb({right})"
+
+    def matches(self, table: str, alias: str, needle: str) -> str:
+        """The search index has the words."""
+        return f'{alias}."_terms" @@ {needle}'
+
+    def rank(self, alias: str, needle: str) -> str:
+        """The summed positions of the words in the record."""
+        return f"(SELECT coalesce(sum(strpos({alias}.\"_words\", ' ' || w)), 0) FROM unnest({needle}) AS w)"
+
+    def date_part(self, sql: str, part: str, kind: Kind) -> str:
+        """The day, month or year as text."""
+        form = {"day": "YYYY-MM-DD", "month": "YYYY-MM", "year": "YYYY"}[part]
+        moment = f"({sql}) AT TIME ZONE 'UTC'" if kind.name == "datetime" else f"({sql})::timestamp"
+        return f"to_char({moment}, '{form}') COLLATE \"C\""
+
+    def order(self, sql: str, descending: bool, nullable: bool) -> str:
+        """A sort key; PostgreSQL's nulls stand where ours do."""
+        return f"{sql} DESC" if descending else sql
+
+    def measure(self, fn: str, value: str, kind: Kind, of: Kind) -> str:
+        """An aggregate function."""
+        match fn:
+            case "count":
+                return f"count({value})"
+            case "count_distinct":
+                return f"count(DISTINCT {value})"
+            case "sum":
+                return f"coalesce(sum({value}), 0)"
+            case "avg":
+                return f"(sum({value})::float8 / count({value}))"
+            case _ if of.name == "uuid":
+                return f"{fn}(({value})::text)::uuid"
+            case _:
+                return f"{fn}({value})"
+
+    def row(self, parts: Sequence[str]) -> str:
+        """A row value."""
+        return f"({', '.join(parts)})" if len(parts) > 1 else parts[0]

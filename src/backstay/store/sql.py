@@ -1,0 +1,333 @@
+"""A `ReadPlan` becomes one statement: the part of it that all SQL databases share.
+
+The statement's rows have a fixed form whatever was asked: JSON text first, then the version of a single record
+or the keys a cursor is made of. Several roots, and counts, are further branches of one UNION ALL, each row with
+the number of its branch in front. Invariant: every atom is two-valued; what may be null is compiled so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from backstay.model.value import BOOLEAN, Kind
+from backstay.plan.tree import (
+    All,
+    Any_,
+    Behind,
+    Calc,
+    Case,
+    Check,
+    Column,
+    Constant,
+    DatePart,
+    Exists,
+    Expr,
+    GroupRoot,
+    Guarded,
+    Leaf,
+    ListRoot,
+    Lookup,
+    Matches,
+    Null,
+    OneRoot,
+    Output,
+    Param,
+    ParamSpec,
+    Predicate,
+    Rank,
+    ReadPlan,
+    Record,
+    Records,
+    RootPlan,
+    Rows,
+    Source,
+    Test,
+    TotalOf,
+    Truth,
+    Within,
+    kind_of,
+    nullable,
+)
+from backstay.store.dialect import Dialect, Fragment, quoted
+
+_SIGNS = {"eq": "=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
+_CALC = {"add": " + ", "subtract": " - ", "multiply": " * ", "concat": " || "}
+
+
+@dataclass(slots=True)
+class Statement:
+    """A compiled plan: text, how each parameter is handed to the driver, and how to take its rows apart."""
+
+    text: str
+    plan: ReadPlan
+    encoders: tuple[Callable[[Any], Any] | None, ...]
+    branches: tuple[tuple[int, str], ...]
+    """For several branches: the root each belongs to, and `rows` or `total`."""
+    expensive: bool = field(default=False)
+
+    def encode(self, bound: Sequence[Any]) -> list[Any]:
+        """The parameters as the driver takes them."""
+        return [
+            value if encoder is None else encoder(value) for encoder, value in zip(self.encoders, bound, strict=True)
+        ]
+
+
+def compile_read(plan: ReadPlan, dialect: Dialect) -> Statement:
+    """The one statement of a plan."""
+    compiler = Compiler(dialect, plan.params)
+    branches: list[tuple[int, str, list[str], str]] = []
+    for number, root in enumerate(plan.roots):
+        if isinstance(root, ListRoot) and root.count_of is not None:
+            branches.append((number, "total", [compiler.count(root.count_of, root.count_cap)], ""))
+        branches.append((number, "rows", *compiler.root(root)))
+    if len(branches) == 1:
+        text = f"SELECT {', '.join(branches[0][2])} {branches[0][3]}"
+    else:
+        widest = max(len(columns) for _, _, columns, _ in branches)
+        text = " UNION ALL ".join(
+            compiler.branch(position, columns, rest, widest) for position, (_, _, columns, rest) in enumerate(branches)
+        )
+    encoders = tuple(dialect.encoder(spec) for spec in plan.params)
+    return Statement(text, plan, encoders, tuple((number, kind) for number, kind, _, _ in branches))
+
+
+class Compiler:
+    """Writes the text of one plan."""
+
+    def __init__(self, dialect: Dialect, params: Sequence[ParamSpec]) -> None:
+        self.dialect = dialect
+        self.params = params
+
+    # Roots.
+
+    def root(self, root: RootPlan) -> tuple[list[str], str]:
+        """The columns of a root and everything behind them."""
+        match root:
+            case OneRoot(rows):
+                return [self.record(rows.output), f'{alias(rows.source.scope)}."_version"'], self.tail(rows)
+            case ListRoot(rows):
+                keys = [self.dialect.key(self.expr(key)) for key in rows.keys]
+                return [self.record(rows.output), *keys], self.tail(rows)
+            case GroupRoot():
+                return self.groups(root)
+
+    def branch(self, position: int, columns: Sequence[str], rest: str, widest: int) -> str:
+        """One branch of a UNION ALL: its number in front, shorter rows filled with nulls."""
+        named = ", ".join(f"{column} AS c{i}" for i, column in enumerate(columns))
+        filled = [self.dialect.key(f"c{i}") for i in range(len(columns))] + ["NULL"] * (widest - len(columns))
+        return f"SELECT {position}, {', '.join(filled)} FROM (SELECT {named} {rest}) AS b{position}"
+
+    def count(self, source: Source, cap: int | None) -> str:
+        """How many rows a source has, counted up to one more than the cap."""
+        where = self.where(source)
+        table = f"{quoted(source.entity.table)} AS {alias(source.scope)}"
+        if cap is None:
+            return f"(SELECT count(*) FROM {table}{where})"
+        return f"(SELECT count(*) FROM (SELECT 1 FROM {table}{where} LIMIT {cap + 1}) AS capped)"
+
+    def groups(self, root: GroupRoot) -> tuple[list[str], str]:
+        """Groups: the inner select computes, the outer one orders and writes JSON."""
+        inner, tree = [], dict[str, Any]()
+        for position, (names, leaf) in enumerate(root.groups):
+            inner.append(f"{self.expr(leaf.value)} AS g{position}")
+            _plant(tree, names, self.dialect.leaf(f"x.g{position}", leaf.kind, None, True))
+        for position, measure in enumerate(root.measures):
+            if measure.value is None:
+                inner.append(f"count(*) AS m{position}")
+            else:
+                of = kind_of(measure.value)
+                inner.append(
+                    f"{self.dialect.measure(measure.fn, self.expr(measure.value), measure.kind, of)} AS m{position}"
+                )
+            _plant(tree, tuple(measure.alias.split(".")), self.dialect.leaf(f"x.m{position}", measure.kind, None, True))
+        source = root.source
+        select = f"SELECT {', '.join(inner)} FROM {self.table(source)}{self.where(source)}"
+        if root.groups:
+            select += " GROUP BY " + ", ".join(str(i + 1) for i in range(len(root.groups)))
+        outer = [f"x.g{i}" for i in range(len(root.groups))] + [f"x.m{i}" for i in range(len(root.measures))]
+        order = ", ".join(self.dialect.order(outer[position], descending, True) for position, descending in root.order)
+        rest = f"FROM ({select}) AS x" + (f" ORDER BY {order}" if order else "")
+        return [self._tree(tree)], rest + self.window(root.limit, root.offset)
+
+    def _tree(self, tree: dict[str, Any]) -> str:
+        items = [
+            (name, Fragment(self._tree(part), True) if isinstance(part, dict) else part) for name, part in tree.items()
+        ]
+        return self.dialect.object(items)
+
+    # Rows.
+
+    def tail(self, rows: Rows) -> str:
+        """Everything behind the columns of a SELECT."""
+        order = ", ".join(self.dialect.order(self.expr(o.by), o.descending, nullable(o.by)) for o in rows.order)
+        text = f"FROM {self.table(rows.source)}"
+        for join in rows.joins:
+            on = f'{alias(join.scope)}."id" = {self.expr(join.key)}'
+            if not isinstance(join.where, Constant) or not join.where.value:
+                on += f" AND {self.predicate(join.where)}"
+            text += f" LEFT JOIN {quoted(join.entity.table)} AS {alias(join.scope)} ON {on}"
+        text += self.where(rows.source)
+        if order:
+            text += f" ORDER BY {order}"
+        return text + self.window(rows.limit, rows.offset)
+
+    def table(self, source: Source) -> str:
+        """The tables of a source: its own, and the joining one where the relation goes through another model."""
+        text = f"{quoted(source.entity.table)} AS {alias(source.scope)}"
+        if (through := source.through) is not None:
+            joined = alias(through.scope)
+            on = f'{alias(source.scope)}."id" = {joined}.{quoted(through.onward)}'
+            text = f"{quoted(through.entity.table)} AS {joined} JOIN {text} ON {on}"
+        return text
+
+    def where(self, source: Source) -> str:
+        """The WHERE of a source: its tie to the row outside, and its predicate with the rules."""
+        parts = []
+        if source.link is not None:
+            parts.append(f"{alias(source.scope)}.{quoted(source.link.column)} = {self.expr(source.link.outer)}")
+        if (through := source.through) is not None:
+            parts.append(f"{alias(through.scope)}.{quoted(through.link.column)} = {self.expr(through.link.outer)}")
+            if through.where != Constant(True):
+                parts.append(self.predicate(through.where))
+        if source.where != Constant(True):
+            parts.append(self.predicate(source.where))
+        return f" WHERE {' AND '.join(parts)}" if parts else ""
+
+    def window(self, limit: Param | None, offset: Param | None) -> str:
+        """LIMIT and OFFSET."""
+        text = f" LIMIT {self.expr(limit)}" if limit is not None else ""
+        return text + (f" OFFSET {self.expr(offset)}" if offset is not None else "")
+
+    def record(self, record: Record) -> str:
+        """The JSON text of a record; null where its joined row is absent."""
+        text = self.dialect.object([(name, self.output(part)) for name, part in record.items])
+        if record.present is None:
+            return text
+        return f"CASE WHEN {alias(record.present)}.\"id\" IS NULL THEN 'null' ELSE {text} END"
+
+    def output(self, output: Output) -> Fragment:
+        """One part of a record."""
+        match output:
+            case Leaf(value, kind, currency):
+                money = self.expr(currency) if currency is not None else None
+                return self.dialect.leaf(self.expr(value), kind, money, nullable(value))
+            case Record():
+                return Fragment(self.record(output), True)
+            case Records(rows):
+                return Fragment(self.dialect.array(f"SELECT {self.record(rows.output)} AS j {self.tail(rows)}"), True)
+
+    # Expressions.
+
+    def expr(self, expr: Expr) -> str:
+        """A value."""
+        match expr:
+            case Param(index):
+                return self.dialect.param(index, self.params[index])
+            case Column(scope, name):
+                return f"{alias(scope)}.{quoted(name)}"
+            case Lookup(entity, scope, key, where, value):
+                inner = alias(scope)
+                rule = f" AND {self.predicate(where)}" if where != Constant(True) else ""
+                return (
+                    f"(SELECT {self.expr(value)} FROM {quoted(entity.table)} AS {inner} "
+                    f'WHERE {inner}."id" = {self.expr(key)}{rule})'
+                )
+            case Guarded(when, value):
+                return f"CASE WHEN {self.predicate(when)} THEN {self.expr(value)} END"
+            case Case(when, then, otherwise):
+                return f"CASE WHEN {self.predicate(when)} THEN {self.expr(then)} ELSE {self.expr(otherwise)} END"
+            case Calc("coalesce", args):
+                return f"coalesce({', '.join(self.expr(arg) for arg in args)})"
+            case Calc(op, args):
+                return f"({_CALC[op].join(self.expr(arg) for arg in args)})"
+            case TotalOf(fn, source, value, kind):
+                return self._total(fn, source, value, kind)
+            case Truth(predicate):
+                return f"CASE WHEN {self.predicate(predicate)} THEN {self.dialect.true} ELSE {self.dialect.false} END"
+            case DatePart(of, part):
+                return self.dialect.date_part(self.expr(of), part, kind_of(of))
+            case Rank(scope, needle):
+                return self.dialect.rank(alias(scope), self.expr(needle))
+
+    def _total(self, fn: str, source: Source, value: Expr | None, kind: Kind) -> str:
+        inner = self.expr(value) if value is not None else "*"
+        measured = "count(*)" if value is None else self.dialect.measure(fn, inner, kind, kind_of(value))
+        return f"(SELECT {measured} FROM {self.table(source)}{self.where(source)})"
+
+    # Predicates.
+
+    def predicate(self, predicate: Predicate) -> str:
+        """A condition that stands where null counts as false; negated atoms are never null."""
+        match predicate:
+            case Constant(value):
+                return "1 = 1" if value else "1 = 0"
+            case All(parts):
+                return "(" + " AND ".join(self.predicate(part) for part in parts) + ")"
+            case Any_(parts):
+                return "(" + " OR ".join(self.predicate(part) for part in parts) + ")"
+            case Test(op, left, right, negated):
+                unsure = nullable(left) or nullable(right)
+                if negated and op == "eq" and not unsure:
+                    return f"{self.expr(left)} <> {self.expr(right)}"
+                return self._negated(self._test(op, left, right), negated, unsure)
+            case Null(of, negated):
+                return f"{self.expr(of)} IS {'NOT ' if negated else ''}NULL"
+            case Within(key, source, negated):
+                select = f'SELECT {alias(source.scope)}."id" FROM {self.table(source)}{self.where(source)}'
+                return self._negated(f"{self.expr(key)} IN ({select})", negated, nullable(key))
+            case Exists(source, negated):
+                select = f"SELECT 1 FROM {self.table(source)}{self.where(source)}"
+                return f"{'NOT ' if negated else ''}EXISTS ({select})"
+            case Matches(entity, scope, needle, negated):
+                text = self.dialect.matches(entity.table, alias(scope), self.expr(needle))
+                return self._negated(text, negated, False)
+            case Behind(keys, values, descending):
+                here = self.dialect.row([self.expr(key) for key in keys])
+                there = self.dialect.row([self.expr(value) for value in values])
+                return f"{here} {'<' if descending else '>'} {there}"
+
+    def _negated(self, text: str, negated: bool, unsure: bool) -> str:
+        if not negated:
+            return text
+        return f"NOT coalesce({text}, {self.dialect.false})" if unsure else f"NOT ({text})"
+
+    def _test(self, op: str, left: Expr, right: Expr) -> str:
+        a, b = self.expr(left), self.expr(right)
+        match op:
+            case "in":
+                return self.dialect.one_of(a, b)
+            case "contains" | "icontains":
+                return self.dialect.contains(a, b)
+            case "starts_with":
+                return self.dialect.starts_with(a, b)
+            case "has":
+                return self.dialect.has(a, b)
+            case _:
+                return f"{a} {_SIGNS[op]} {b}"
+
+
+def compile_check(check: Check, dialect: Dialect) -> tuple[str, tuple[Callable[[Any], Any] | None, ...]]:
+    """The statement that finds the row of a check and the values captured from it; no row means it failed."""
+    compiler = Compiler(dialect, check.params)
+    source = check.source
+    columns = ", ".join(compiler.expr(expr) for expr in check.captured) or "1"
+    where = compiler.where(source)
+    identity = f'{alias(source.scope)}."id" = {compiler.expr(check.key)}'
+    text = f"SELECT {columns} FROM {compiler.table(source)}{where} {'AND' if where else 'WHERE'} {identity}"
+    return text, tuple(dialect.encoder(spec) for spec in check.params)
+
+
+def alias(scope: int) -> str:
+    """The name of a table instance."""
+    return f"t{scope}"
+
+
+def _plant(tree: dict[str, Any], names: tuple[str, ...], fragment: Fragment) -> None:
+    for name in names[:-1]:
+        tree = tree.setdefault(name, {})
+    tree[names[-1]] = fragment
+
+
+__all__ = ["BOOLEAN", "Compiler", "Statement", "compile_check", "compile_read"]

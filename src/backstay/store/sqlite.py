@@ -1,0 +1,214 @@
+"""SQLite by apsw: reads on the event loop, one writer at a time, everything acknowledged is on disk.
+
+`synchronous=FULL` and WAL are set here and not by the operator. A read that takes longer than the loop can spare
+is interrupted, run again on a thread of its own, and its statement is remembered as expensive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
+
+import apsw
+
+from backstay.errors import Unavailable
+from backstay.model.field import Schema
+from backstay.plan.limits import Limits
+from backstay.store.dialect import quoted
+from backstay.store.port import Broken, Taken
+from backstay.store.sql import Statement
+from backstay.store.sqlite_dialect import SQLiteDialect
+
+Rows = list[Any]
+SAFE_VERSION = (3, 51, 3)
+_STEPS = 2_000
+
+
+class SQLiteTransaction:
+    """The one writer, between BEGIN and COMMIT."""
+
+    def __init__(self, store: SQLiteStore) -> None:
+        self._store = store
+
+    async def run(self, text: str, values: Sequence[Any]) -> Rows:
+        """The rows of one statement."""
+        return self._store._write(text, values)
+
+
+class SQLiteStore:
+    """One SQLite file (or memory), held by one process."""
+
+    def __init__(self, path: str, limits: Limits | None = None) -> None:
+        self.path = path
+        self.dialect = SQLiteDialect()
+        self.statements = 0
+        self._limits = limits or Limits()
+        self._uri = "file::memory:?cache=private" if path == ":memory:" else path
+        self._lock = asyncio.Lock()
+        self._deadline = float("inf")
+        self._pool: ThreadPoolExecutor | None = None
+        self._reader: apsw.Connection
+        self._writer: apsw.Connection
+
+    async def open(self) -> None:
+        """Open the file, creating it and its folder where needed."""
+        version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+        if version < SAFE_VERSION:
+            raise RuntimeError(
+                f"SQLite {apsw.sqlite_lib_version()} can corrupt a shared file; 3.51.3 or newer is needed."
+            )
+        if self.path != ":memory:":
+            make_folder(self.path)
+        self._writer = self._connect()
+        self._writer.execute("PRAGMA journal_mode = WAL")
+        # One connection serves both in memory, which has no file to share.
+        self._reader = self._writer if self.path == ":memory:" else self._connect(query_only=True)
+        self._reader.set_progress_handler(self._late, _STEPS)
+
+    def _connect(self, *, query_only: bool = False) -> apsw.Connection:
+        connection = apsw.Connection(self.path, statementcachesize=1000)
+        connection.set_busy_timeout(5_000)
+        for pragma in ("synchronous = FULL", "foreign_keys = ON", "mmap_size = 0", "cache_size = -32000",
+                       "temp_store = MEMORY", "trusted_schema = OFF"):  # fmt: skip
+            connection.execute(f"PRAGMA {pragma}")
+        if query_only:
+            connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    async def close(self) -> None:
+        """Close the file; the write-ahead log is folded in."""
+        if self._pool is not None:
+            self._pool.shutdown()
+        self._reader.close()
+        self._writer.close()
+
+    def _late(self) -> bool:
+        return time.monotonic() > self._deadline
+
+    async def read(self, statement: Statement, values: Sequence[Any]) -> Rows:
+        """The rows of a compiled plan."""
+        self.statements += 1
+        if statement.expensive and self.path != ":memory:":
+            return await self._read_apart(statement.text, values)
+        budget = self._limits.max_statement_ms if self.path == ":memory:" else self._limits.max_read_on_loop_ms
+        self._deadline = time.monotonic() + budget / 1000
+        try:
+            return self._reader.execute(statement.text, values).fetchall()
+        except apsw.InterruptError:
+            statement.expensive = True
+        finally:
+            self._deadline = float("inf")
+        if self.path == ":memory:":
+            raise Unavailable(code="timeout")
+        return await self._read_apart(statement.text, values)
+
+    async def _read_apart(self, text: str, values: Sequence[Any]) -> Rows:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(2, "sqlite-read")
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._read_on_thread, text, values)
+
+    def _read_on_thread(self, text: str, values: Sequence[Any]) -> Rows:
+        deadline = time.monotonic() + self._limits.max_statement_ms / 1000
+        connection = self._connect(query_only=True)
+        connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
+        try:
+            return connection.execute(text, values).fetchall()
+        except apsw.InterruptError:
+            raise Unavailable(code="timeout") from None
+        finally:
+            connection.close()
+
+    async def run(self, text: str, values: Sequence[Any]) -> Rows:
+        """The rows of a small statement of our own, such as looking up a session."""
+        return self._reader.execute(text, values).fetchall()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[SQLiteTransaction]:
+        """BEGIN IMMEDIATE to COMMIT; an error rolls all of it back."""
+        async with self._lock:
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+            except apsw.BusyError:
+                raise Unavailable("The database is busy with another writer.") from None
+            try:
+                yield SQLiteTransaction(self)
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+            try:
+                self._writer.execute("COMMIT")
+            except apsw.Error:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise Unavailable("The change could not be made durable.") from None
+
+    def _write(self, text: str, values: Sequence[Any]) -> Rows:
+        self.statements += 1
+        try:
+            return self._writer.execute(text, values).fetchall()
+        except apsw.ConstraintError as error:
+            raise _constraint(error) from None
+        except (apsw.FullError, apsw.IOError, apsw.BusyError):
+            raise Unavailable("The database cannot be written just now.") from None
+
+    async def extend(self, schema: Schema) -> list[str]:
+        """Create tables, columns and indexes that are missing."""
+        from sqlalchemy.dialects import sqlite
+        from sqlalchemy.schema import CreateColumn
+
+        from backstay.store.tables import create_statements, search_statements, tables
+
+        dialect = sqlite.dialect()
+        done: list[str] = []
+        async with self.transaction() as tx:
+            names = {row[0] for row in await tx.run("SELECT name FROM sqlite_master", ())}
+            for table in tables(schema, "sqlite").sorted_tables:
+                if table.name not in names:
+                    for text in create_statements(table, dialect):
+                        await tx.run(text, ())
+                    done.append(f"created table {table.name}")
+                else:
+                    there = {row[1] for row in await tx.run(f"PRAGMA table_info({quoted(table.name)})", ())}
+                    for column in table.columns:
+                        if column.name not in there:
+                            text = addable(str(CreateColumn(column).compile(dialect=dialect)), column)
+                            await tx.run(f"ALTER TABLE {quoted(table.name)} ADD COLUMN {text}", ())
+                            done.append(f"added column {table.name}.{column.name}")
+                    for text in create_statements(table, dialect)[1:]:
+                        if (name := text.split(" ON ")[0].split()[-1].strip('"')) not in names:
+                            await tx.run(text, ())
+                            done.append(f"created index {name}")
+                if "_words" in table.c and f"{table.name}__search" not in names:
+                    for text in search_statements(table.name):
+                        await tx.run(text, ())
+        return done
+
+
+def make_folder(path: str) -> None:
+    """The folder of a database file, readable by its owner alone where it has to be made."""
+    os.makedirs(os.path.dirname(os.path.abspath(path)), mode=0o700, exist_ok=True)
+
+
+def addable(text: str, column: Any) -> str:
+    """The declaration of a column that is added to a table with rows in it: they need a value."""
+    if column.nullable or column.server_default is not None:
+        return text
+    raise RuntimeError(
+        f"{column.table.name}.{column.name} is new and may not be null, but there are records without it.\n"
+        f"Give the field a value that may be null (| None), or start with a fresh database."
+    )
+
+
+def _constraint(error: apsw.ConstraintError) -> Exception:
+    message = str(error)
+    if "UNIQUE" in message:
+        return Taken(message.split(": ", 1)[-1])
+    if "FOREIGN KEY" in message:
+        return Broken("foreign")
+    return Broken("check", message.split(": ", 1)[-1])

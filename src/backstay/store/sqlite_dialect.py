@@ -1,0 +1,181 @@
+"""SQLite's differences. Instants are fixed-width text, decimals scaled integers, booleans 0 and 1, lists JSON text.
+
+A record is one `json_object` of its plain values; parts that are JSON text already are joined in front of it, so
+nothing nested is parsed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from backstay.model.value import Kind, Money
+from backstay.plan.tree import ParamSpec
+from backstay.store.dialect import Fragment, literal, quoted
+
+
+def instant(value: datetime) -> str:
+    """An aware UTC instant as text of 27 characters that sorts as it should."""
+    return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+
+
+def _microseconds(value: timedelta) -> int:
+    return value // timedelta(microseconds=1)
+
+
+def encoder_of(kind: Kind) -> Callable[[Any], Any] | None:
+    """How a canonical value of a kind is stored; `None` where it is stored as it is."""
+    match kind.name:
+        case "boolean":
+            return int
+        case "datetime":
+            return instant
+        case "date":
+            return lambda value: value.isoformat()
+        case "time":
+            return lambda value: value.isoformat("microseconds")
+        case "duration":
+            return _microseconds
+        case "decimal":
+            scale = kind.scale
+            return lambda value: int(Decimal(value).scaleb(scale))
+        case "json" | "list":
+            return lambda value: msgspec.json.encode(value).decode()
+        case "money":
+            return lambda value: value.amount if isinstance(value, Money) else value
+        case _:
+            return None
+
+
+class SQLiteDialect:
+    """What SQLite writes in its own way."""
+
+    name = "sqlite"
+    true = "1"
+    false = "0"
+
+    def param(self, position: int, spec: ParamSpec) -> str:
+        """A numbered parameter; arrays are JSON text, taken apart where they are used."""
+        return f"?{position + 1}"
+
+    def encoder(self, spec: ParamSpec) -> Callable[[Any], Any] | None:
+        """How the parameter is handed to the driver."""
+        if spec.source in ("key", "old") or spec.part in ("limit", "next", "offset", "currency", "folded"):
+            return None
+        if spec.part == "words":
+            return lambda words: " AND ".join(f'"{word}"' for word in words) + "*" if words else '""'
+        one = encoder_of(spec.kind)
+        if spec.part == "rank":
+            return lambda words: msgspec.json.encode(words).decode()
+        if spec.many:
+            if one is None:
+                return lambda values: msgspec.json.encode(values).decode()
+            return lambda values: msgspec.json.encode([one(value) for value in values]).decode()
+        return one if one is None or spec.source != "me" else None
+
+    def leaf(self, sql: str, kind: Kind, currency: str | None, nullable: bool) -> Fragment:
+        """A value of a record."""
+        match kind.name:
+            case "big_integer":
+                return Fragment(f"CAST({sql} AS TEXT)", False)
+            case "boolean":
+                return Fragment(f"CASE {sql} WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END", True)
+            case "decimal":
+                sign = f"CASE WHEN {sql} < 0 THEN '-' ELSE '' END"
+                if kind.scale == 0:
+                    return Fragment(f"CAST({sql} AS TEXT)", False)
+                unit = 10**kind.scale
+                text = f"{sign} || (abs({sql}) / {unit}) || '.' || printf('%0{kind.scale}d', abs({sql}) % {unit})"
+                return Fragment(f"CASE WHEN {sql} IS NOT NULL THEN {text} END", False)
+            case "duration":
+                rest = f"abs({sql}) % 1000000"
+                fraction = f"CASE WHEN {rest} = 0 THEN '' ELSE printf('.%06d', {rest}) END"
+                sign = f"CASE WHEN {sql} < 0 THEN '-' ELSE '' END"
+                text = f"{sign} || 'PT' || (abs({sql}) / 1000000) || {fraction} || 'S'"
+                return Fragment(f"CASE WHEN {sql} IS NOT NULL THEN {text} END", False)
+            case "json" | "list":
+                return Fragment(f"coalesce({sql}, 'null')", True)
+            case "money":
+                code = currency if currency is not None else literal(kind.currency)
+                text = f"json_object('amount', {sql}, 'currency', {code})"
+                if not nullable:
+                    return Fragment(text, False)
+                return Fragment(f"CASE WHEN {sql} IS NULL THEN 'null' ELSE {text} END", True)
+            case _:
+                return Fragment(sql, False)
+
+    def object(self, items: Sequence[tuple[str, Fragment]]) -> str:
+        """The JSON text of a record."""
+        plain = ", ".join(f"{literal(name)}, {part.sql}" for name, part in items if not part.raw)
+        raw = [(name, part.sql) for name, part in items if part.raw]
+        if not raw:
+            return f"json_object({plain})"
+        text = " || ',' || ".join(f"'\"{name}\":' || {sql}" for name, sql in raw)
+        if not plain:
+            return f"('{{' || {text} || '}}')"
+        return f"('{{' || {text} || ',' || substr(json_object({plain}), 2))"
+
+    def array(self, select: str) -> str:
+        """The JSON text of a list of records."""
+        return f"(SELECT '[' || coalesce(group_concat(j, ','), '') || ']' FROM ({select}))"
+
+    def key(self, sql: str) -> str:
+        """A value of a cursor: integers and texts as they are."""
+        return sql
+
+    def one_of(self, left: str, right: str) -> str:
+        """Membership in an array parameter."""
+        return f"{left} IN (SELECT value FROM json_each({right}))"
+
+    def contains(self, left: str, right: str) -> str:
+        """A part of a text, by code point."""
+        return f"instr({left}, {right}) > 0"
+
+    def starts_with(self, left: str, right: str) -> str:
+        """The beginning of a text, by code point."""
+        return f"substr({left}, 1, length({right})) = {right}"
+
+    def has(self, left: str, right: str) -> str:
+        """An entry of a list."""
+        return f"EXISTS (SELECT 1 FROM json_each({left}) WHERE value = {right})"
+
+    def matches(self, table: str, alias: str, needle: str) -> str:
+        """The search index has the words."""
+        search = quoted(f"{table}__search")
+        return f'{alias}."_row" IN (SELECT rowid FROM {search} WHERE {search} MATCH {needle})'
+
+    def rank(self, alias: str, needle: str) -> str:
+        """The summed positions of the words in the record."""
+        return f"(SELECT coalesce(sum(instr({alias}.\"_words\", ' ' || value)), 0) FROM json_each({needle}))"
+
+    def date_part(self, sql: str, part: str, kind: Kind) -> str:
+        """The beginning of the text of an instant or date."""
+        return f"substr({sql}, 1, {({'day': 10, 'month': 7, 'year': 4})[part]})"
+
+    def order(self, sql: str, descending: bool, nullable: bool) -> str:
+        """A sort key; nulls last ascending, first descending, said only where there can be any."""
+        text = f"{sql} DESC" if descending else sql
+        return text + ((" NULLS FIRST" if descending else " NULLS LAST") if nullable else "")
+
+    def measure(self, fn: str, value: str, kind: Kind, of: Kind) -> str:
+        """An aggregate function."""
+        match fn:
+            case "count":
+                return f"count({value})"
+            case "count_distinct":
+                return f"count(DISTINCT {value})"
+            case "sum":
+                return f"coalesce(sum({value}), 0)"
+            case "avg":
+                unit = 10**of.scale if of.name == "decimal" else 1
+                return f"(CAST(sum({value}) AS REAL) / count({value}){f' / {unit}' if unit > 1 else ''})"
+            case _:
+                return f"{fn}({value})"
+
+    def row(self, parts: Sequence[str]) -> str:
+        """A row value."""
+        return f"({', '.join(parts)})" if len(parts) > 1 else parts[0]

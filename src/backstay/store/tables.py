@@ -1,0 +1,172 @@
+"""The tables of a schema as SQLAlchemy `Table`s, for creating them, for migrations and for raw statements.
+
+Every constraint of a field that a database can keep is here too, each with a name. Besides the declared columns
+a table has `_version` (what `If-Match` compares), folded copies of texts, and `_words` where it is searched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from backstay.model.field import Entity, Field, Schema
+from backstay.model.value import Kind
+from backstay.store.dialect import literal, quoted
+
+_SQLITE: dict[str, Any] = {
+    "text": sa.Text, "integer": sa.Integer, "big_integer": sa.Integer, "float": sa.REAL, "decimal": sa.Integer,
+    "boolean": sa.Integer, "date": sa.Text, "time": sa.Text, "datetime": sa.Text, "duration": sa.Integer,
+    "uuid": sa.Text, "json": sa.Text, "list": sa.Text, "money": sa.Integer,
+}  # fmt: skip
+_POSTGRES: dict[str, Any] = {
+    "text": sa.Text(collation="C"), "integer": sa.BigInteger, "big_integer": sa.BigInteger, "float": sa.Double,
+    "boolean": sa.Boolean, "date": sa.Date, "time": sa.Time, "datetime": sa.DateTime(timezone=True),
+    "duration": sa.BigInteger, "uuid": sa.Uuid, "json": postgresql.JSONB, "list": postgresql.JSONB,
+    "money": sa.BigInteger,
+}  # fmt: skip
+
+
+def tables(schema: Schema, dialect: str) -> sa.MetaData:
+    """The tables of all entities for one database."""
+    metadata = sa.MetaData()
+    for entity in schema.entities.values():
+        _table(metadata, entity, dialect)
+    return metadata
+
+
+def _type(kind: Kind, dialect: str) -> Any:
+    if kind.name == "enum":
+        kind = Kind("integer" if kind.choices and isinstance(kind.choices[0], int) else "text")
+    if dialect == "sqlite":
+        return _SQLITE[kind.name]
+    return sa.Numeric(kind.precision, kind.scale) if kind.name == "decimal" else _POSTGRES[kind.name]
+
+
+def _table(metadata: sa.MetaData, entity: Entity, dialect: str) -> None:
+    columns: list[Any] = []
+    if dialect == "sqlite":
+        columns.append(sa.Column("_row", sa.Integer, primary_key=True))
+    for field in entity.fields.values():
+        columns += _columns(field, dialect)
+    columns.append(sa.Column("_version", sa.Integer, nullable=False, server_default="1"))
+    if entity.search:
+        columns.append(sa.Column("_words", _type(Kind("text"), dialect), nullable=False, server_default=" "))
+        if dialect == "postgres":
+            made = sa.Computed("array_to_tsvector(string_to_array(nullif(btrim(_words), ''), ' '))", persisted=True)
+            columns.append(sa.Column("_terms", postgresql.TSVECTOR, made))
+    checks = [check for field in entity.fields.values() for check in _checks(entity, field, dialect)]
+    links = [
+        sa.ForeignKeyConstraint(
+            [field.column], [f"{field.target.table}.id"], name=f"fk_{entity.table}_{field.name}",
+            ondelete={"restrict": "RESTRICT", "cascade": "CASCADE", "set_null": "SET NULL"}[field.on_delete],
+        )
+        for field in entity.fields.values() if field.target is not None
+    ]  # fmt: skip
+    table = sa.Table(entity.table, metadata, *columns, *checks, *links, sqlite_strict=True)
+    for index in _indexes(entity):
+        name, names, unique = index
+        sa.Index(name, *(table.c[column] for column in names), unique=unique)
+    if entity.search and dialect == "postgres":
+        sa.Index(f"ix_{entity.table}__terms", table.c["_terms"], postgresql_using="gin")
+
+
+def _columns(field: Field, dialect: str) -> Iterator[Any]:
+    kind = _type(field.kind, dialect)
+    if field.name == "id":
+        yield sa.Column("id", kind, nullable=False, unique=dialect == "sqlite", primary_key=dialect != "sqlite")
+        return
+    yield sa.Column(field.column, kind, nullable=field.nullable)
+    for second in field.columns[1:]:
+        yield sa.Column(second, _type(Kind("text"), dialect), nullable=field.nullable)
+    if field.folded:
+        yield sa.Column(field.folded, _type(Kind("text"), dialect), nullable=field.nullable)
+
+
+def _checks(entity: Entity, field: Field, dialect: str) -> Iterator[sa.CheckConstraint]:
+    for number, text in enumerate(_check_texts(field, dialect)):
+        yield sa.CheckConstraint(sa.text(text.replace(":", "\\:")), name=f"ck_{entity.table}_{field.name}_{number}")
+
+
+def _check_texts(field: Field, dialect: str) -> Iterator[str]:
+    kind, column = field.kind, quoted(field.column)
+    unit = 10**kind.scale if dialect == "sqlite" and kind.name == "decimal" else 1
+    if kind.name not in ("text", "list", "json", "enum", "boolean"):
+        for bound, sign in ((kind.ge, ">="), (kind.gt, ">"), (kind.le, "<="), (kind.lt, "<")):
+            if bound is not None:
+                number = bound * unit if isinstance(bound, (int, float)) or unit > 1 else bound
+                yield f"{column} {sign} {int(number) if unit > 1 else _number(number, dialect)}"
+        if kind.multiple_of is not None and isinstance(kind.multiple_of, int):
+            yield f"{column} % {kind.multiple_of * unit} = 0"
+    length = "length" if dialect == "sqlite" else "char_length"
+    if kind.name == "text":
+        if kind.min_length:
+            yield f"{length}({column}) >= {kind.min_length}"
+        if kind.max_length is not None:
+            yield f"{length}({column}) <= {kind.max_length}"
+    if kind.name == "enum":
+        choices = [literal(choice) if isinstance(choice, str) else str(choice) for choice in kind.choices]
+        yield f"{column} IN ({', '.join(choices)})"
+    if dialect == "sqlite":
+        if kind.name == "boolean":
+            yield f"{column} IN (0, 1)"
+        if kind.name in ("json", "list"):
+            yield f"json_valid({column})"
+        if kind.name == "decimal":
+            yield f"abs({column}) < {10**kind.precision}"
+
+
+def _number(value: Any, dialect: str) -> str:
+    if isinstance(value, (int, float)):
+        return repr(value)
+    from backstay.store import postgres_dialect, sqlite_dialect
+
+    encoder = (sqlite_dialect if dialect == "sqlite" else postgres_dialect).encoder_of
+    from backstay.model.value import parse
+
+    kinds = {"datetime": "datetime", "date": "date", "time": "time", "timedelta": "duration", "Decimal": "float"}
+    kind = Kind(kinds[type(value).__name__])  # type: ignore[arg-type]
+    if kind.name == "float":
+        return str(value)
+    encode = encoder(kind)
+    stored = encode(parse(kind, value)) if encode is not None else parse(kind, value).isoformat()
+    return literal(stored) if isinstance(stored, str) else str(stored)
+
+
+def _indexes(entity: Entity) -> Iterator[tuple[str, list[str], bool]]:
+    seen: set[tuple[str, ...]] = set()
+    for index in entity.indexes:
+        if index.kind == "search":
+            continue
+        names = [column for name in index.fields for column in entity.fields[name].columns]
+        seen.add(tuple(names))
+        prefix = "uq" if index.kind == "unique" else "ix"
+        yield f"{prefix}_{entity.table}_{'_'.join(index.fields)}", names, index.kind == "unique"
+    for field in entity.fields.values():
+        if field.target is not None and not any(names[0] == field.column for names in seen):
+            yield f"ix_{entity.table}_{field.name}", [field.column], False
+
+
+def create_statements(table: sa.Table, dialect: sa.Dialect) -> list[str]:
+    """The text that creates a table and its indexes."""
+    texts = [str(CreateTable(table).compile(dialect=dialect)).strip()]
+    return texts + [
+        str(CreateIndex(index).compile(dialect=dialect)) for index in sorted(table.indexes, key=lambda i: str(i.name))
+    ]
+
+
+def search_statements(table: str) -> list[str]:
+    """SQLite's search index of a table, kept in step by triggers."""
+    search, name = quoted(f"{table}__search"), quoted(table)
+    gone = f'INSERT INTO {search}({search}, rowid, "_words") VALUES (\'delete\', old."_row", old."_words")'
+    come = f'INSERT INTO {search}(rowid, "_words") VALUES (new."_row", new."_words")'
+    return [
+        f"CREATE VIRTUAL TABLE {search} USING fts5(\"_words\", content={literal(table)}, content_rowid='_row', "
+        "tokenize='ascii', detail='none', columnsize=0)",
+        f"CREATE TRIGGER {quoted(table + '__search_i')} AFTER INSERT ON {name} BEGIN {come}; END",
+        f"CREATE TRIGGER {quoted(table + '__search_d')} AFTER DELETE ON {name} BEGIN {gone}; END",
+        f'CREATE TRIGGER {quoted(table + "__search_u")} AFTER UPDATE OF "_words" ON {name} BEGIN {gone}; {come}; END',
+    ]
