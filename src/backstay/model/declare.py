@@ -13,7 +13,18 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from re import _parser as sre  # type: ignore[attr-defined]
-from typing import Annotated, Any, ClassVar, Literal, Union, dataclass_transform, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    Union,
+    cast,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 from uuid import UUID
 
 import annotated_types as at
@@ -79,7 +90,7 @@ class Model(metaclass=ModelMeta):
     __entity__: ClassVar[bool] = True
     __plural__: ClassVar[str] = ""
 
-    id: UUID = sequence("")
+    id: UUID = Default("id")  # type: ignore[assignment]
     created_at: datetime = now()
     updated_at: datetime = now()
 
@@ -243,7 +254,7 @@ class Reader:
             self.many_rules[entity.name, name] = (target, rule)
             return
         target_entity: Entity | None = None
-        if isinstance(hint, ModelMeta):
+        if isinstance(cast(object, hint), ModelMeta):
             target_type = self.user if issubclass(self.user, hint) and issubclass(hint, User) else hint
             target_entity = self.entities.get(target_type.__name__)
             if target_entity is None:

@@ -120,6 +120,8 @@ class Create:
 
     model: str
     values: Mapping[str, Any]
+    key: str = ""
+    """The id, where the caller may choose it; otherwise the server makes one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ class Resolver:
         self.params: list[ParamSpec] = []
         self.decisions: list[Decision] = []
         self.models: set[str] = set()
-        self.captured: list[Expr] = []
+        self._kept: list[Path] = []
         self._scopes = 0
         self._conditions = 0
         self._me_now: dict[str, Param] = {}
@@ -374,8 +374,8 @@ class Resolver:
         """The resolved operand."""
         match operand:
             case Path(names, root, when):
-                if when == "old" and frames[root].scope == 0 and self._capturing:
-                    return self._capture(replace(operand, when=""), frames)
+                if when == "old" and operand in self._kept:
+                    return self._old(operand, frames)
                 return self._path(names, frames[root], viewer, len(names))
             case Me(()):
                 return self._one("me", KEY)
@@ -409,17 +409,13 @@ class Resolver:
             case Slot():
                 raise BadRequest("A value needs a field beside it.", code="invalid_filter")
 
-    _capturing = False
+    def keep_old(self, paths: list[Path]) -> None:
+        """From now on these paths mean values kept from before the change, in this order."""
+        self._kept = paths
 
-    def capture_old(self) -> None:
-        """From now on `old(...)` means a value kept from before the change."""
-        self._capturing = True
-
-    def _capture(self, path: Path, frames: list[Frame]) -> Expr:
-        expr = self._path(path.names, frames[path.root], False, 9)
-        self.captured.append(expr)
-        kind = kind_of(expr)
-        return self.param(ParamSpec("old", kind, len(self.captured) - 1))
+    def _old(self, path: Path, frames: list[Frame]) -> Expr:
+        kind = kind_of(self._path(path.names, frames[path.root], False, 9))
+        return self.param(ParamSpec("old", kind, self._kept.index(path)))
 
     def _one(self, source: Any, kind: Kind) -> Param:
         if source not in self._me_now:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from backstay.model.field import Action, Entity, Field
+from backstay.model.field import Action, Entity
 from backstay.model.predicate import Condition
 from backstay.model.value import BOOLEAN, INTEGER, TEXT, Kind
 
@@ -411,14 +411,25 @@ class ReadPlan:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A predicate that one row, named by its id, must satisfy; `denied` is what its failure means."""
+    """A predicate that one row must satisfy, found by its id; no row means that it failed."""
 
     source: Source
     key: Param
     params: tuple[ParamSpec, ...]
-    place: str = ""
+    output: Record | None = None
+    """What is read of the row at the same time, with the developer's authority."""
     captured: tuple[Expr, ...] = ()
     """Values of the row before a change, kept for the `old` parameters of the check after it."""
+    lock: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LinkCheck:
+    """A record that a written relation refers to, and that the actor must be able to see."""
+
+    field: str
+    value: str
+    check: Check
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,8 +440,8 @@ class WritePlan:
     entity: Entity
     key: str
     values: dict[str, Any]
-    written: tuple[Field, ...]
     before: Check | None
     after: Check | None
-    links: tuple[Check, ...]
+    links: tuple[LinkCheck, ...]
     decisions: tuple[Decision, ...]
+    guard_values: tuple[Any, ...] = ()

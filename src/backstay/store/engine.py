@@ -18,7 +18,7 @@ from backstay.plan.bind import bind, check_cost
 from backstay.plan.limits import Limits
 from backstay.plan.planner import plan_read
 from backstay.plan.tree import ListRoot, OneRoot
-from backstay.store.port import Store, Transaction
+from backstay.store.port import Store, Writing
 from backstay.store.sql import Statement, compile_read
 
 
@@ -74,12 +74,12 @@ class Engine:
             self._remembered.pop(next(iter(self._remembered)))
         self._remembered[key] = statement
 
-    async def read(self, ask: Ask, actor: Actor, tx: Transaction | None = None) -> list[Found]:
+    async def read(self, ask: Ask, actor: Actor, tx: Writing | None = None) -> list[Found]:
         """The answers of all roots, in order: one statement."""
         return await self.answer(self.statement(ask, actor), ask.values, actor, tx)
 
     async def answer(
-        self, statement: Statement, values: Sequence[Any], actor: Actor, tx: Transaction | None = None
+        self, statement: Statement, values: Sequence[Any], actor: Actor, tx: Writing | None = None
     ) -> list[Found]:
         """Run a compiled plan with these values."""
         plan = statement.plan

@@ -41,6 +41,11 @@ class PostgresTransaction:
         except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
             raise Unavailable("Another change was in the way.") from None
 
+    async def number(self, sequence: str) -> int:
+        """The next number of a named sequence."""
+        rows = await self._connection.fetch("SELECT nextval($1::text::regclass)", (quoted(f"_seq_{sequence}"),))
+        return int(rows[0][0])
+
 
 class Connection:
     """A server connection with the statements it has prepared."""
@@ -162,7 +167,7 @@ class PostgresStore:
         from sqlalchemy.dialects import postgresql
         from sqlalchemy.schema import CreateColumn
 
-        from backstay.store.tables import create_statements, tables
+        from backstay.store.tables import create_statements, sequences, tables
 
         dialect = postgresql.asyncpg.dialect()  # type: ignore[no-untyped-call]
         done: list[str] = []
@@ -176,6 +181,8 @@ class PostgresStore:
             names = {name for name, _ in there}
             rows = await tx.run("SELECT indexname::text FROM pg_indexes WHERE schemaname = current_schema()", ())
             indexes = {row[0].decode() for row in rows}
+            for name in sequences(schema):
+                await tx.run(f"CREATE SEQUENCE IF NOT EXISTS {quoted(f'_seq_{name}')}", ())
             for table in tables(schema, "postgres").sorted_tables:
                 creating = create_statements(table, dialect)
                 if table.name not in names:

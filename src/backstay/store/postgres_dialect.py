@@ -178,3 +178,7 @@ class PostgresDialect:
     def row(self, parts: Sequence[str]) -> str:
         """A row value."""
         return f"({', '.join(parts)})" if len(parts) > 1 else parts[0]
+
+    def lock(self, alias: str) -> str:
+        """Hold the row until the transaction ends."""
+        return f" FOR UPDATE OF {alias}"

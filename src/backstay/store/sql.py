@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
-from backstay.model.value import BOOLEAN, Kind
+from backstay.model.value import Kind
 from backstay.plan.tree import (
     All,
     Any_,
@@ -56,22 +56,31 @@ _SIGNS = {"eq": "=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _CALC = {"add": " + ", "subtract": " - ", "multiply": " * ", "concat": " || "}
 
 
+Encoders: TypeAlias = tuple[Callable[[Any], Any] | None, ...]
+
+
 @dataclass(slots=True)
 class Statement:
     """A compiled plan: text, how each parameter is handed to the driver, and how to take its rows apart."""
 
     text: str
     plan: ReadPlan
-    encoders: tuple[Callable[[Any], Any] | None, ...]
+    encoders: Encoders
     branches: tuple[tuple[int, str], ...]
     """For several branches: the root each belongs to, and `rows` or `total`."""
     expensive: bool = field(default=False)
 
     def encode(self, bound: Sequence[Any]) -> list[Any]:
         """The parameters as the driver takes them."""
-        return [
-            value if encoder is None else encoder(value) for encoder, value in zip(self.encoders, bound, strict=True)
-        ]
+        return encode(self.encoders, bound)
+
+
+def encode(encoders: Encoders, values: Sequence[Any]) -> list[Any]:
+    """Canonical values as the driver takes them."""
+    return [
+        value if encoder is None or value is None else encoder(value)
+        for encoder, value in zip(encoders, values, strict=True)
+    ]
 
 
 def compile_read(plan: ReadPlan, dialect: Dialect) -> Statement:
@@ -308,14 +317,17 @@ class Compiler:
                 return f"{a} {_SIGNS[op]} {b}"
 
 
-def compile_check(check: Check, dialect: Dialect) -> tuple[str, tuple[Callable[[Any], Any] | None, ...]]:
-    """The statement that finds the row of a check and the values captured from it; no row means it failed."""
+def compile_check(check: Check, dialect: Dialect) -> tuple[str, Encoders]:
+    """The statement that finds the row of a check: its version, its fields as JSON, and the values kept from it."""
     compiler = Compiler(dialect, check.params)
     source = check.source
-    columns = ", ".join(compiler.expr(expr) for expr in check.captured) or "1"
+    output = compiler.record(check.output) if check.output is not None else "NULL"
+    columns = [f'{alias(source.scope)}."_version"', output, *(compiler.expr(expr) for expr in check.captured)]
     where = compiler.where(source)
     identity = f'{alias(source.scope)}."id" = {compiler.expr(check.key)}'
-    text = f"SELECT {columns} FROM {compiler.table(source)}{where} {'AND' if where else 'WHERE'} {identity}"
+    text = f"SELECT {', '.join(columns)} FROM {compiler.table(source)}{where} {'AND' if where else 'WHERE'} {identity}"
+    if check.lock:
+        text += dialect.lock(alias(source.scope))
     return text, tuple(dialect.encoder(spec) for spec in check.params)
 
 
@@ -328,6 +340,3 @@ def _plant(tree: dict[str, Any], names: tuple[str, ...], fragment: Fragment) -> 
     for name in names[:-1]:
         tree = tree.setdefault(name, {})
     tree[names[-1]] = fragment
-
-
-__all__ = ["BOOLEAN", "Compiler", "Statement", "compile_check", "compile_read"]

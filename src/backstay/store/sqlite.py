@@ -39,6 +39,15 @@ class SQLiteTransaction:
         """The rows of one statement."""
         return self._store._write(text, values)
 
+    async def number(self, sequence: str) -> int:
+        """The next number of a named sequence."""
+        rows = self._store._write(
+            'INSERT INTO "_sequences" VALUES (?1, 1) '
+            "ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value",
+            (sequence,),
+        )
+        return int(rows[0][0])
+
 
 class SQLiteStore:
     """One SQLite file (or memory), held by one process."""
@@ -168,6 +177,7 @@ class SQLiteStore:
         done: list[str] = []
         async with self.transaction() as tx:
             names = {row[0] for row in await tx.run("SELECT name FROM sqlite_master", ())}
+            await tx.run('CREATE TABLE IF NOT EXISTS "_sequences" (name TEXT PRIMARY KEY, value INTEGER) STRICT', ())
             for table in tables(schema, "sqlite").sorted_tables:
                 if table.name not in names:
                     for text in create_statements(table, dialect):

@@ -179,3 +179,7 @@ class SQLiteDialect:
     def row(self, parts: Sequence[str]) -> str:
         """A row value."""
         return f"({', '.join(parts)})" if len(parts) > 1 else parts[0]
+
+    def lock(self, alias: str) -> str:
+        """Nothing: the one writer has the file."""
+        return ""

@@ -150,6 +150,12 @@ def _indexes(entity: Entity) -> Iterator[tuple[str, list[str], bool]]:
             yield f"ix_{entity.table}_{field.name}", [field.column], False
 
 
+def sequences(schema: Schema) -> list[str]:
+    """The names of the sequences that fields draw numbers from."""
+    defaults = [field.default for entity in schema.entities.values() for field in entity.fields.values()]
+    return sorted({default.value for default in defaults if default is not None and default.source == "sequence"})
+
+
 def create_statements(table: sa.Table, dialect: sa.Dialect) -> list[str]:
     """The text that creates a table and its indexes."""
     texts = [str(CreateTable(table).compile(dialect=dialect)).strip()]

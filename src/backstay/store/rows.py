@@ -1,0 +1,72 @@
+"""How the values of a record are written into the columns of its table.
+
+Invariant: whatever stands beside a field (the folded text, the search words, the currency, the version) is written
+in the same statement as the field itself, so the two cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from backstay.model.field import Entity, Field
+from backstay.model.folding import fold, search_text
+from backstay.model.value import KEY, TEXT
+from backstay.plan.tree import ParamSpec
+from backstay.store.dialect import Dialect, quoted
+from backstay.store.sql import Encoders, encode
+
+
+def columns_of(field: Field, value: Any) -> list[tuple[str, ParamSpec, Any]]:
+    """The columns of one field with their values."""
+    if field.kind.name == "money":
+        amount = (field.column, ParamSpec("fixed", field.kind, part="amount"), None if value is None else value.amount)
+        if len(field.columns) == 1:
+            return [amount]
+        currency = ParamSpec("fixed", TEXT, part="currency")
+        return [amount, (field.columns[1], currency, None if value is None else value.currency)]
+    columns = [(field.column, ParamSpec("fixed", field.kind), value)]
+    if field.folded:
+        columns.append((field.folded, ParamSpec("fixed", TEXT), None if value is None else fold(value)))
+    return columns
+
+
+def words_of(entity: Entity, values: Mapping[str, Any]) -> tuple[str, ParamSpec, Any]:
+    """The column that search looks in."""
+    return "_words", ParamSpec("fixed", TEXT), search_text([values.get(name) for name in entity.search])
+
+
+def insert(entity: Entity, values: Mapping[str, Any], dialect: Dialect) -> tuple[str, list[Any]]:
+    """The statement that adds a record."""
+    columns = [column for field in entity.fields.values() for column in columns_of(field, values.get(field.name))]
+    if entity.search:
+        columns.append(words_of(entity, values))
+    names = ", ".join(quoted(name) for name, _, _ in columns)
+    params = ", ".join(dialect.param(position, spec) for position, (_, spec, _) in enumerate(columns))
+    text = f"INSERT INTO {quoted(entity.table)} ({names}) VALUES ({params})"
+    return text, _encoded(dialect, columns)
+
+
+def update(
+    entity: Entity, key: str, values: Mapping[str, Any], old: Mapping[str, Any], dialect: Dialect
+) -> tuple[str, list[Any]]:
+    """The statement that changes a record and raises its version."""
+    columns = [column for name, value in values.items() for column in columns_of(entity.fields[name], value)]
+    if any(name in values for name in entity.search):
+        columns.append(words_of(entity, {**old, **values}))
+    sets = [f"{quoted(name)} = {dialect.param(position, spec)}" for position, (name, spec, _) in enumerate(columns)]
+    identity = ("id", ParamSpec("fixed", KEY), key)
+    where = f'"id" = {dialect.param(len(columns), identity[1])}'
+    text = f'UPDATE {quoted(entity.table)} SET {", ".join(sets)}, "_version" = "_version" + 1 WHERE {where}'
+    return text, _encoded(dialect, [*columns, identity])
+
+
+def delete(entity: Entity, key: str, dialect: Dialect) -> tuple[str, list[Any]]:
+    """The statement that ends a record."""
+    spec = ParamSpec("fixed", KEY)
+    return f'DELETE FROM {quoted(entity.table)} WHERE "id" = {dialect.param(0, spec)}', [key]
+
+
+def _encoded(dialect: Dialect, columns: list[tuple[str, ParamSpec, Any]]) -> list[Any]:
+    encoders: Encoders = tuple(dialect.encoder(spec) for _, spec, _ in columns)
+    return encode(encoders, [value for _, _, value in columns])

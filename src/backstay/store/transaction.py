@@ -1,0 +1,395 @@
+"""The user's own code reads and writes through a `Transaction`: the same plans and the same rules as any client.
+
+Invariant: every write goes through `create`, `update` or `delete` here, whoever asked for it, so hooks, checks
+and what will be built on them (the change log, the outbox) have one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias, TypeVar, cast
+from uuid import UUID
+
+import msgspec
+
+from backstay.errors import Conflict, Denied, FieldError, Invalid, NotFound, Problem, Stale
+from backstay.model.declare import Model
+from backstay.model.field import Entity
+from backstay.model.predicate import ANYONE, Condition, Path, Slot, lift
+from backstay.model.rule import Predicate
+from backstay.model.symbol import RowSymbol, condition
+from backstay.model.value import Kind, Unfit, as_python, parse, unnamed
+from backstay.plan.actor import Actor
+from backstay.plan.ask import Ask, Create, Delete, Listing, Nested, One, Selection, Sort, Update
+from backstay.plan.bind import bind
+from backstay.plan.tree import Check, WritePlan
+from backstay.plan.write import parse_field, plan_create, plan_delete, plan_guard, plan_update
+from backstay.store import rows
+from backstay.store.engine import Engine
+from backstay.store.port import Broken, Taken, Writing
+from backstay.store.sql import compile_check, encode
+
+M = TypeVar("M", bound=Model)
+Moment: TypeAlias = Literal[
+    "before_create", "after_create", "before_update", "after_update", "before_delete", "after_delete"
+]
+Hook: TypeAlias = Callable[..., Awaitable[None]]
+Where: TypeAlias = Callable[[M], Predicate]
+
+
+@dataclass(slots=True)
+class Hooks:
+    """The functions that run inside transactions, by moment and entity."""
+
+    by_moment: dict[tuple[Moment, str], list[Hook]] = field(default_factory=dict)
+
+    def add(self, moment: Moment, entity: str, hook: Hook) -> None:
+        """Run `hook` at that moment of every write to the entity."""
+        self.by_moment.setdefault((moment, entity), []).append(hook)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that a transaction did; what is told to others after commit is made of these."""
+
+    action: Literal["create", "update", "delete"]
+    entity: str
+    key: str
+
+
+class Transaction:
+    """Reads and writes that become true together or not at all.
+
+    All of it obeys the rules of the actor; `tx.as_system` is the same transaction above the rules. An error that
+    leaves the block undoes everything.
+
+    >>> async def sell(tx, product):
+    ...     await tx.update(product, stock=product.stock - 1, where=lambda p: p.stock > 0)
+    """
+
+    def __init__(
+        self, engine: Engine, writing: Writing, actor: Actor, hooks: Hooks, new_id: Callable[[], str],
+        changes: list[Change] | None = None,
+    ) -> None:  # fmt: skip
+        self.actor = actor
+        self.changes: list[Change] = changes if changes is not None else []
+        self._engine = engine
+        self._writing = writing
+        self._hooks = hooks
+        self._new_id = new_id
+
+    @property
+    def me(self) -> Any:
+        """The signed-in user, to be compared with; nobody where nobody is signed in."""
+        return reference(self._engine.schema.user, self.actor.id) if self.actor.id is not None else None
+
+    @property
+    def as_system(self) -> Transaction:
+        """The same transaction with the authority of your own code: no rule applies, constraints still do."""
+        actor = Actor(self.actor.id, self.actor.roles, True, self.actor.session)
+        return Transaction(self._engine, self._writing, actor, self._hooks, self._new_id, self.changes)
+
+    # Reading.
+
+    async def get(self, model: type[M], key: UUID | str, *, expand: Sequence[str] = ()) -> M:
+        """The record with this id. Raises `NotFound` where it is absent or hidden. One round trip."""
+        entity = self._engine.schema.of(model)
+        ask = Ask((One(entity.name, Slot(0, "id"), selection_of(expand)),), (str(key),))
+        (found,) = await self._engine.read(ask, self.actor, self._writing)
+        if found.one is None:
+            raise NotFound(f"There is no such {entity.name}.")
+        return load(entity, msgspec.json.decode(found.one))  # type: ignore[return-value]
+
+    async def find(
+        self, model: type[M], where: Where[M] | None = None, *, sort: str = "", limit: int = 100, offset: int = 0,
+        expand: Sequence[str] = (),
+    ) -> list[M]:  # fmt: skip
+        """The records that satisfy a condition, at most `limit` (up to 200) of them. One round trip."""
+        entity = self._engine.schema.of(model)
+        values: list[Any] = [limit, offset]
+        shape = lift(self._condition(entity, where), values)
+        listing = Listing(
+            entity.name, selection_of(expand), shape, parse_sort(sort), limit=Slot(0, "limit"), offset=Slot(1, "offset")
+        )
+        (found,) = await self._engine.read(Ask((listing,), tuple(values)), self.actor, self._writing)
+        return [load(entity, msgspec.json.decode(row)) for row in found.rows]  # type: ignore[misc]
+
+    async def exists(self, model: type[M], where: Where[M] | None = None) -> bool:
+        """Whether there is a record that satisfies the condition. One round trip."""
+        return bool(await self.find(model, where, limit=1))
+
+    async def count(self, model: type[M], where: Where[M] | None = None) -> int:
+        """How many records satisfy the condition. One round trip."""
+        entity = self._engine.schema.of(model)
+        values: list[Any] = [1]
+        shape = lift(self._condition(entity, where), values)
+        selection = Selection(False, (("id", "id"),))
+        listing = Listing(entity.name, selection, shape, limit=Slot(0, "limit"), count="exact")
+        (found,) = await self._engine.read(Ask((listing,), tuple(values)), self.actor, self._writing)
+        return found.total or 0
+
+    def _condition(self, entity: Entity, where: Callable[[Any], Predicate] | None) -> Condition:
+        return condition(where(RowSymbol(entity, Path(())))) if where is not None else ANYONE
+
+    # Writing.
+
+    async def create(self, record: M) -> M:
+        """Add a record: `await tx.create(Review(product=p, stars=5, text="…"))`. Returns it as it was stored.
+
+        Raises `Invalid` with every wrong value, `Denied` where the rule forbids it, `Conflict` where a value is
+        taken. Three round trips, and one more for each rule that looks at other records.
+        """
+        entity = self._engine.schema.of(type(record))
+        values = {k: v for k, v in record.__dict__.items() if k in entity.fields}
+        if not self.actor.system:
+            values = {k: v for k, v in values.items() if not _server_set(entity, k)}
+        key = await self.write(Create(entity.name, values))
+        return await self.as_system.get(type(record), key)
+
+    async def update(self, record: M, *, where: Where[M] | None = None, **values: Any) -> M:
+        """Change a record. With `where` it is guarded: 412 `precondition_failed` unless it holds at that moment."""
+        entity = self._engine.schema.of(type(record))
+        lifted: list[Any] = []
+        guard = lift(self._condition(entity, where), lifted)
+        await self.write(Update(entity.name, str(record.id), values, guard, tuple(lifted)))
+        return await self.as_system.get(type(record), record.id)
+
+    async def delete(self, record: Model, *, where: Where[Any] | None = None) -> None:
+        """End a record; what refers to it decides by its `on_delete`."""
+        entity = self._engine.schema.of(type(record))
+        lifted: list[Any] = []
+        guard = lift(self._condition(entity, where), lifted)
+        await self.write(Delete(entity.name, str(record.id), guard, tuple(lifted)))
+
+    async def write(self, ask: Create | Update | Delete) -> str:
+        """Carry out one change; returns the id of the record. The one road for clients and own code alike."""
+        engine = self._engine
+        now = engine.clock()
+        if isinstance(ask, Create):
+            plan = plan_create(ask, engine.schema, self.actor, engine.limits, self._new_id(), now)
+        elif isinstance(ask, Update):
+            plan = plan_update(ask, engine.schema, self.actor, engine.limits, now)
+        else:
+            plan = plan_delete(ask, engine.schema, self.actor, engine.limits)
+        try:
+            await self._carry_out(plan, ask)
+        except Taken as taken:
+            raise _not_unique(plan.entity, taken.index) from None
+        except Broken as broken:
+            raise _refused(plan, broken) from None
+        self.changes.append(Change(plan.action, plan.entity.name, plan.key))
+        return plan.key
+
+    async def _carry_out(self, plan: WritePlan, ask: Create | Update | Delete) -> None:
+        dialect, entity = self._engine.store.dialect, plan.entity
+        old: dict[str, Any] = {}
+        kept: Sequence[Any] = ()
+        if plan.before is not None:
+            old, kept = await self._row_before(plan, ask)
+        if plan.action == "create":
+            for name, part in entity.fields.items():
+                if part.default is not None and part.default.source == "sequence" and plan.values.get(name) is None:
+                    plan.values[name] = await self._writing.number(part.default.value)
+        await self._run_hooks("before", plan, old)
+        for link in plan.links:
+            if plan.values.get(link.field) == link.value and not await self._holds(link.check, (link.value,)):
+                raise Invalid(errors=[FieldError(link.field, "not_found", "names no record that you can see.")])
+        if plan.action == "create":
+            text, values = rows.insert(entity, plan.values, dialect)
+        elif plan.action == "update":
+            text, values = rows.update(entity, plan.key, plan.values, old, dialect)
+        else:
+            text, values = rows.delete(entity, plan.key, dialect)
+        await self._writing.run(text, values)
+        if plan.after is not None and not await self._holds(plan.after, (plan.key,), kept):
+            raise Denied(_DENIED[plan.action].format(entity.name))
+        await self._run_hooks("after", plan, old)
+
+    async def _row_before(self, plan: WritePlan, ask: Any) -> tuple[dict[str, Any], Sequence[Any]]:
+        assert plan.before is not None
+        found = await self._check(plan.before, (plan.key,))
+        if not found:
+            await self._diagnose(plan)
+        version, text, *kept = found[0]
+        if ask.version is not None and ask.version != version:
+            raise Stale()
+        if ask.guard != ANYONE:
+            engine = self._engine
+            guard = plan_guard(ask.guard, plan.entity, engine.schema, self.actor, engine.limits)
+            if not await self._holds(guard, (*ask.guard_values, plan.key)):
+                raise Problem("The guard no longer holds.", code="precondition_failed")
+        return canonical(plan.entity, msgspec.json.decode(text)), kept
+
+    async def _diagnose(self, plan: WritePlan) -> None:
+        """Zero rows before a change: hidden or absent is 404, visible is 403."""
+        ask = Ask((One(plan.entity.name, Slot(0, "id"), Selection(False, (("id", "id"),))),), (plan.key,))
+        try:
+            (found,) = await self._engine.read(ask, self.actor, self._writing)
+        except Problem:
+            raise NotFound() from None
+        if found.one is None:
+            raise NotFound()
+        raise Denied(_DENIED[plan.action].format(plan.entity.name))
+
+    async def _check(self, check: Check, values: Sequence[Any], kept: Sequence[Any] = ()) -> list[Any]:
+        engine = self._engine
+        text, encoders = compile_check(check, engine.store.dialect)
+        try:
+            bound = bind(check.params, values, self.actor, engine.clock(), engine.limits, kept)
+        except Problem:
+            return []  # an id that is none names no record
+        return await self._writing.run(text, encode(encoders, bound))
+
+    async def _holds(self, check: Check, values: Sequence[Any], kept: Sequence[Any] = ()) -> bool:
+        return bool(await self._check(check, values, kept))
+
+    async def _run_hooks(self, when: Literal["before", "after"], plan: WritePlan, old: Mapping[str, Any]) -> None:
+        hooks = self._hooks.by_moment.get((f"{when}_{plan.action}", plan.entity.name))  # type: ignore[arg-type]
+        if not hooks:
+            return
+        record = instance(plan.entity, {**old, **plan.values})
+        shown = dict(record.__dict__)
+        extra = (instance(plan.entity, old),) if plan.action == "update" else ()
+        for hook in hooks:
+            await hook(self, record, *extra)
+        if when == "before" and plan.action != "delete":
+            errors = []
+            for name, part in plan.entity.fields.items():
+                value = record.__dict__.get(name)
+                if name in record.__dict__ and (name not in shown or value is not shown[name]):
+                    try:
+                        plan.values[name] = parse_field(part, value)
+                    except Unfit as unfit:
+                        errors.append(FieldError(name, unfit.code, f"{unfit}."))
+            if errors:
+                raise Invalid(errors=errors)
+
+    async def execute(
+        self, statement: Any, values: Mapping[str, Any] | None = None, *, touches: Sequence[type[Model]]
+    ) -> list[Any]:
+        """Run a SQLAlchemy Core statement on this transaction, for what the model language does not offer.
+
+        No rule is applied. `touches` names the models it writes (empty for a read), so that what is derived
+        from them is refreshed. Tables are at `app.tables`.
+        """
+        for model in touches:
+            self.changes.append(Change("update", model.__name__, ""))
+        text, ordered = compile_core(statement, self._engine.store.dialect.name, values or {})
+        return await self._writing.run(text, ordered)
+
+
+_DENIED = {
+    "create": "The rules of {} do not allow this record to you.",
+    "update": "The rules of {} do not allow this change to you.",
+    "delete": "The rules of {} do not allow you to delete this record.",
+}
+
+
+def _server_set(entity: Entity, name: str) -> bool:
+    part = entity.fields[name]
+    return part.read_only or (part.default is not None and part.default.by_server)
+
+
+def _not_unique(entity: Entity, index: str) -> Conflict:
+    names: Sequence[str] = ()
+    for known in entity.indexes:
+        columns = [f"{entity.table}.{column}" for name in known.fields for column in entity.fields[name].columns]
+        if index in (f"uq_{entity.table}_{'_'.join(known.fields)}", ", ".join(columns)):
+            names = known.fields
+    said = " and ".join(names) or "values"
+    errors = [FieldError(name, "not_unique", "is taken already.") for name in names]
+    return Conflict(f"Another {entity.name} has this {said} already.", code="not_unique", errors=errors)
+
+
+def _refused(plan: WritePlan, broken: Broken) -> Problem:
+    if broken.kind == "foreign" and plan.action == "delete":
+        return Conflict(f"Other records still refer to this {plan.entity.name}.", code="still_referenced")
+    if broken.kind == "foreign":
+        return Invalid("A record that is referred to does not exist.")
+    return Invalid(f"The database refused these values of {plan.entity.name}.")
+
+
+# Records.
+
+
+def selection_of(expand: Sequence[str]) -> Selection:
+    """Everything, with relations expanded along dotted paths."""
+    tree: dict[str, Any] = {}
+    for path in expand:
+        here = tree
+        for name in path.split("."):
+            here = here.setdefault(name, {})
+    return _selection(tree)
+
+
+def _selection(tree: Mapping[str, Any]) -> Selection:
+    return Selection(nested=tuple(Nested(name, name, _selection(inner)) for name, inner in tree.items()))
+
+
+def parse_sort(text: str) -> tuple[Sort, ...]:
+    """`"-price,name"` as sort keys."""
+    keys = [key.strip() for key in text.split(",") if key.strip()]
+    return tuple(Sort(tuple(key.lstrip("-").split(".")), key.startswith("-")) for key in keys)
+
+
+def canonical(entity: Entity, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The stored fields of a record from its JSON."""
+    values = {}
+    for name, part in entity.fields.items():
+        if name in raw:
+            value = raw[name]
+            values[name] = None if value is None else parse(_plain_kind(part.kind), value)
+    return values
+
+
+def _plain_kind(kind: Kind) -> Kind:
+    return replace(unnamed([kind]), item=kind.item, choices=kind.choices, max_length=1_000_000)
+
+
+def instance(entity: Entity, values: Mapping[str, Any]) -> Model:
+    """A record as the user's own code sees it, from canonical values."""
+    record = entity.model.__new__(entity.model)
+    for name, value in values.items():
+        part = entity.fields[name]
+        record.__dict__[name] = reference(part.target, value) if part.target else as_python(part.kind, value)
+    return record
+
+
+def reference(entity: Entity, key: str | None) -> Any:
+    """A record of which only the id is known."""
+    if key is None:
+        return None
+    record = entity.model.__new__(entity.model)
+    record.__dict__["id"] = UUID(key)
+    return record
+
+
+def load(entity: Entity, raw: Mapping[str, Any]) -> Model:
+    """A record from its JSON, with whatever was expanded in it."""
+    expanded = {name for name, part in entity.fields.items() if part.target and isinstance(raw.get(name), dict)}
+    record = instance(entity, canonical(entity, {n: value for n, value in raw.items() if n not in expanded}))
+    for name, value in raw.items():
+        if name in expanded:
+            record.__dict__[name] = load(cast(Entity, entity.fields[name].target), value)
+        elif name in entity.to_many:
+            record.__dict__[name] = [load(entity.to_many[name].target, item) for item in value]
+        elif (computed := entity.computed.get(name)) is not None:
+            plain = None if value is None else parse(_plain_kind(computed.kind), value)
+            record.__dict__[name] = as_python(computed.kind, plain)
+    return record
+
+
+def compile_core(statement: Any, dialect: str, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
+    """A SQLAlchemy statement as text and ordered values for the driver."""
+    if dialect == "sqlite":
+        from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
+
+        compiled = statement.compile(dialect=sqlite_dialect(), compile_kwargs={"render_postcompile": True})
+    else:
+        from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
+
+        pg = asyncpg_dialect()  # type: ignore[no-untyped-call]
+        compiled = statement.compile(dialect=pg, compile_kwargs={"render_postcompile": True})
+    params = {**compiled.construct_params(dict(values))}
+    return str(compiled), [params[name] for name in compiled.positiontup or ()]
