@@ -38,18 +38,19 @@ from backstay.plan.tree import TRUE, Check, Column, Leaf, LinkCheck, ParamSpec, 
 
 
 def plan_create(ask: Create, schema: Schema, actor: Actor, limits: Limits, key: str, now: datetime) -> WritePlan:
-    """The plan of a new record with the id `key`. Raises `Invalid` with every wrong value at once."""
+    """The plan of a new record with the id of the ask, else `key`. Raises `Invalid` with every wrong value at once."""
     entity = schema.entities[ask.model]
+    key = ask.key or key
     resolver = Resolver(schema, actor, limits)
     rule = _permit(resolver, entity, "create")
-    given = _parse(resolver, entity, ask.values, creating=True)
+    given = parse_values(resolver, entity, ask.values, creating=True)
     values = dict(given)
     for field in entity.fields.values():
         if field.name not in values:
             values[field.name] = _default(field, values, actor, key, now)
     conditions = [rule, *_write_rules(resolver, entity, given)]
     return WritePlan(
-        "create", entity, ask.key or key, values, None, _after(schema, actor, limits, entity, both(*conditions)),
+        "create", entity, key, values, None, _after(schema, actor, limits, entity, both(*conditions)),
         _links(schema, actor, limits, entity, given), tuple(resolver.decisions),
     )  # fmt: skip
 
@@ -59,7 +60,7 @@ def plan_update(ask: Update, schema: Schema, actor: Actor, limits: Limits, now: 
     entity = schema.entities[ask.model]
     resolver = Resolver(schema, actor, limits)
     rule = _permit(resolver, entity, "update")
-    values = _parse(resolver, entity, ask.values, creating=False)
+    values = parse_values(resolver, entity, ask.values, creating=False)
     condition = both(rule, *_write_rules(resolver, entity, values))
     before = _before(schema, actor, limits, entity, condition)
     after = _after(schema, actor, limits, entity, condition)
@@ -97,7 +98,11 @@ def _permit(resolver: Resolver, entity: Entity, action: Any) -> Condition:
 # Values.
 
 
-def _parse(resolver: Resolver, entity: Entity, raw: Mapping[str, Any], *, creating: bool) -> dict[str, Any]:
+def parse_values(resolver: Resolver, entity: Entity, raw: Mapping[str, Any], *, creating: bool) -> dict[str, Any]:
+    """The canonical values of the fields that this actor may write, as far as that does not depend on the record.
+
+    Raises `BadRequest` `unknown_field` for what does not exist for the actor, else `Invalid` with every wrong value.
+    """
     system = resolver.actor.system
     known = resolver.visible(entity)
     writable = {
