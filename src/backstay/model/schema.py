@@ -220,7 +220,9 @@ def _index(reader: Reader, entity: Entity) -> None:
     method = getattr(entity.model, "indexes", None)
     if method is None:
         return
-    found = _call(reader, entity, "indexes", lambda: method(RowSymbol(entity, Path(())))) or []
+    found = list(_call(reader, entity, "indexes", lambda: method(RowSymbol(entity, Path(())))) or [])
+    if entity.model is reader.user and Index(("email",), "unique") not in found:
+        found.append(Index(("email",), "unique"))  # whatever a user class of one's own says: one account an address
     kept = []
     for index in found:
         if not isinstance(index, Index):
