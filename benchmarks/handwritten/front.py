@@ -1,0 +1,163 @@
+"""The HTTP half of the hand-written handlers: route, check, ask the store for bytes, tag, send.
+
+It does the least that a responsible handler may do: every value is checked before it reaches the database, a token is
+verified once and remembered by its hash until it expires, errors are problem documents, answers carry an ETag.
+"""
+
+from base64 import urlsafe_b64encode
+from collections.abc import Awaitable, Callable
+from hashlib import sha1
+from json import dumps
+from os import urandom
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
+
+from benchmarks.handwritten.token import Tokens
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+
+class Page(NamedTuple):
+    """A list as the statement made it: the rows as JSON, the keys of the last row if more follow, the count."""
+
+    data: bytes
+    last: tuple[Any, ...] | None
+    total: int | None
+
+
+class Store(Protocol):
+    """The three statements."""
+
+    async def open(self) -> None: ...
+
+    async def product(self, product: UUID) -> bytes | None: ...
+
+    async def products(self, category: UUID, low: int, high: int, limit: int, counted: bool) -> Page: ...
+
+    async def orders(self, customer: UUID, limit: int) -> Page: ...
+
+
+class Problem(Exception):
+    """An answer that says what is wrong."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        self.status = status
+        self.body = dumps({"type": "about:blank", "status": status, "code": code, "detail": detail}).encode()
+
+
+class Front:
+    """The ASGI application over one store."""
+
+    def __init__(self, store: Store, tokens: Tokens) -> None:
+        self.store = store
+        self.tokens = tokens
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        authorization = known = request_id = b""
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                authorization = value
+            elif name == b"if-none-match":
+                known = value
+            elif name == b"x-request-id":
+                request_id = value
+        content_type, status, link = b"application/json", 200, b""
+        try:
+            body, link = await self._answer(scope, authorization)
+            tag = b'"' + sha1(body, usedforsecurity=False).hexdigest().encode() + b'"'
+            if known == tag:
+                status, body = 304, b""
+        except Problem as problem:
+            content_type, status, body, tag = b"application/problem+json", problem.status, problem.body, b""
+        headers = [
+            (b"content-type", content_type),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", request_id or urandom(12).hex().encode()),
+        ]
+        if tag:
+            headers.append((b"etag", tag))
+        if link:
+            headers.append((b"link", link))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await self.store.open()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _answer(self, scope: dict[str, Any], authorization: bytes) -> tuple[bytes, bytes]:
+        if scope["method"] != "GET":
+            raise Problem(405, "method_not_allowed", "These addresses can only be read.")
+        path = scope["path"]
+        if path.startswith("/api/products/"):
+            product = await self.store.product(_uuid("id", path[14:], 404))
+            if product is None:
+                raise Problem(404, "not_found", "There is no such product.")
+            return product, b""
+        if path == "/api/products":
+            return await self._products(scope)
+        if path == "/api/orders":
+            return await self._orders(scope, authorization)
+        raise Problem(404, "not_found", "There is nothing at this address.")
+
+    async def _products(self, scope: dict[str, Any]) -> tuple[bytes, bytes]:
+        asked = _parameters(scope, {"category", "price[gte]", "price[lt]", "sort", "limit", "count"})
+        if asked.get("sort") != "price":
+            raise Problem(400, "unknown_sort", "Products are sorted by price here.")
+        page = await self.store.products(
+            _uuid("category", asked.get("category", "")),
+            _integer("price[gte]", asked.get("price[gte]", "0")),
+            _integer("price[lt]", asked.get("price[lt]", "2147483647")),
+            min(_integer("limit", asked.get("limit", "30")), 200),
+            asked.get("count") == "exact",
+        )
+        return _list(page, scope)
+
+    async def _orders(self, scope: dict[str, Any], authorization: bytes) -> tuple[bytes, bytes]:
+        customer = self.tokens.verify(authorization)
+        if customer is None:
+            raise Problem(401, "not_signed_in", "Orders are shown to those who are signed in.")
+        asked = _parameters(scope, {"expand", "sort", "limit"})
+        if asked.get("sort") != "-created_at" or asked.get("expand") != "items.product.category":
+            raise Problem(400, "unknown_question", "Orders are shown newest first and with everything in them here.")
+        return _list(await self.store.orders(customer, min(_integer("limit", asked.get("limit", "30")), 200)), scope)
+
+
+def _parameters(scope: dict[str, Any], known: set[str]) -> dict[str, str]:
+    asked = {}
+    for pair in scope["query_string"].decode("latin-1").replace("%5B", "[").replace("%5D", "]").split("&"):
+        name, _, value = pair.partition("=")
+        if name not in known:
+            raise Problem(400, "unknown_parameter", f"There is no parameter {name!r}.")
+        asked[name] = value
+    return asked
+
+
+def _uuid(name: str, text: str, status: int = 400) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise Problem(status, "invalid_id", f"{name} is not an id.") from None
+
+
+def _integer(name: str, text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) < 11:
+        return int(text)
+    raise Problem(400, "invalid_value", f"{name} is not a whole number.")
+
+
+def _list(page: Page, scope: dict[str, Any]) -> tuple[bytes, bytes]:
+    total = b"null" if page.total is None else b"%d" % page.total
+    if page.last is None:
+        return b'{"data":%b,"meta":{"next_cursor":null,"total":%b}}' % (page.data, total), b""
+    cursor = urlsafe_b64encode(dumps(page.last, separators=(",", ":")).encode()).rstrip(b"=")
+    body = b'{"data":%b,"meta":{"next_cursor":"%b","total":%b}}' % (page.data, cursor, total)
+    address = scope["path"].encode() + b"?" + scope["query_string"]
+    return body, b'<%b&cursor=%b>; rel="next"' % (address, cursor)
