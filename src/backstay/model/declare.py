@@ -36,11 +36,7 @@ from backstay.model.rule import (
     Instant,
     Many,
     ManyRule,
-    current_user,
-    made_from,
-    many,
     now,
-    sequence,
 )
 from backstay.model.value import (
     KEY,
@@ -62,7 +58,7 @@ OPERATOR_NAMES = frozenset(
 )
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(current_user, now, sequence, made_from, many))
+@dataclass_transform(kw_only_default=True)
 class ModelMeta(type):
     """Takes the defaults out of a model class, so that an unset attribute is not mistaken for a value."""
 
@@ -287,6 +283,18 @@ class Reader:
             target=target_entity, on_delete=action,
             doc=next((e.documentation for e in extras if isinstance(e, at.DocInfo)), ""),
         )  # fmt: skip
+
+    def read_argument(self, place: str, name: str, hint: Any) -> Field | None:
+        """An argument of the user's own function, as a field: the same kinds, the same constraints."""
+        hint, extras = _unwrap(hint)
+        nullable = False
+        if get_origin(hint) in (Union, types.UnionType):
+            parts = [part for part in get_args(hint) if part is not type(None)]
+            nullable = len(parts) < len(get_args(hint))
+            hint, more = _unwrap(parts[0])
+            extras = [*more, *extras]
+        kind = KEY if isinstance(cast(object, hint), ModelMeta) else self._kind(place, hint, extras)
+        return Field(name, kind, nullable) if kind is not None else None
 
     def _default(self, place: str, kind: Kind, raw: Any, given: bool, nullable: bool) -> Default | None:
         if isinstance(raw, Default):

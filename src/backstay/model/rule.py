@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast, overload
 
 from backstay.model.field import Default, Index, OnDelete
-from backstay.model.predicate import Arithmetic, Choice, Compare, IsNull, Not, Now, Path, Value
+from backstay.model.predicate import Arithmetic, Choice, Compare, HasRole, IsNull, Not, Now, Path, SignedIn, Value
 from backstay.model.symbol import Misuse, Symbol, _anyone, _nobody, condition, operand
 
 T = TypeVar("T")
@@ -23,6 +23,15 @@ Predicate: TypeAlias = bool | int
 
 anyone: bool = cast(bool, _anyone)
 nobody: bool = cast(bool, _nobody)
+
+
+signed_in: bool = cast(bool, Symbol(SignedIn()))
+"""For actions: somebody is signed in. In rules, write `me.signed_in`."""
+
+
+def role(name: str) -> bool:
+    """For actions: the actor has the role. In rules, write `me.has_role(name)`."""
+    return cast(bool, Symbol(HasRole(name)))
 
 
 @dataclass(frozen=True)

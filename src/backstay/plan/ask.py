@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from backstay.model.predicate import ANYONE, Condition, Slot
+from backstay.model.predicate import ANYONE, Condition, Operand, Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +134,8 @@ class Update:
     guard: Condition = ANYONE
     guard_values: tuple[Any, ...] = field(default=())
     version: int | None = None
+    sets: Mapping[str, Operand] = field(default_factory=dict)
+    """Fields set by an expression over the record; only the developer's own code can say one."""
 
 
 @dataclass(frozen=True, slots=True)

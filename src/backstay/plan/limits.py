@@ -28,6 +28,11 @@ class Limits:
     max_body: int = 1_048_576  # bytes of a request
     max_query: int = 8_192  # bytes of a query string
     max_parameters: int = 100
+    max_roots: int = 20  # fields of Query in one document
+    document_tokens: int = 2_000  # of a GraphQL document, and parts of its variables
+    document_length: int = 65_536  # characters
+    document_depth: int = 12  # selections inside selections
     max_statement_ms: int = 5_000  # milliseconds of one statement
     max_read_on_loop_ms: int = 50
     remembered_plans: int = 2_000
+    remembered_tokens: int = 100_000  # of all GraphQL documents together

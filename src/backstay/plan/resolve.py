@@ -244,14 +244,30 @@ class Resolver:
         return self.param(ParamSpec("slot", TEXT, index, part="words", place=place or "search"))
 
     def _quantified(self, path: Path, body: Condition, frames: list[Frame], viewer: bool, negated: bool) -> Predicate:
-        source = self._total_source(path, body, frames, viewer)
+        source, _, way = self._many(path, body, frames, viewer)
+        for joined, key in reversed(way):  # the innermost exists inside the next
+            rule = self._may_read(joined, viewer)
+            source = Source(joined.entity, joined.scope, every(rule, Exists(source)), Link("id", key))
         return Exists(source, negated)
 
-    def _total_source(self, path: Path, body: Condition, frames: list[Frame], viewer: bool) -> Source:
-        source, _ = self._many(path, body, frames, viewer)
-        return source
+    def _total(self, total: Total, frames: list[Frame], viewer: bool) -> Expr:
+        source, frame, way = self._many(total.path, total.where, frames, viewer)
+        value = self.operand(total.of, [*frames, frame], viewer) if total.of is not None else None
+        kind = INTEGER if value is None or total.fn == "count" else _wide(kind_of(value))
+        made: Expr = TotalOf(total.fn, source, value, kind)
+        for joined, key in reversed(way):
+            made = Lookup(joined.entity, joined.scope, key, self._may_read(joined, viewer), made)
+        if way and total.fn in ("count", "sum"):  # nothing is counted where a record on the way is missing
+            made = Calc("coalesce", (made, self.param(ParamSpec("fixed", INTEGER, value=0))), kind)
+        return made
 
-    def _many(self, path: Path, body: Condition, frames: list[Frame], viewer: bool) -> tuple[Source, Frame]:
+    def _may_read(self, frame: Frame, viewer: bool) -> Predicate:
+        return self.predicate(self.rule(frame.entity, "read"), [frame], viewer=False) if viewer else TRUE
+
+    def _many(
+        self, path: Path, body: Condition, frames: list[Frame], viewer: bool
+    ) -> tuple[Source, Frame, list[tuple[Frame, Expr]]]:
+        """The rows of a to-many relation, their frame, and the records on the way there with the keys to them."""
         *way, name = path.names
         outer = frames[path.root]
         joins: list[tuple[Frame, Expr]] = []
@@ -274,11 +290,7 @@ class Resolver:
         where = every(rule, self.predicate(body, inner, viewer=viewer))
         if viewer and (seen := self.visibility(part)) != ANYONE:
             where = every(where, self.predicate(seen, [outer], viewer=False))
-        source = Source(part.target, frame.scope, where, link, through)
-        for joined, key in reversed(joins):  # records between: the innermost exists inside the next
-            rule = self.predicate(self.rule(joined.entity, "read"), [joined], viewer=False) if viewer else TRUE
-            source = Source(joined.entity, joined.scope, every(rule, Exists(source)), Link("id", key))
-        return source, frame
+        return Source(part.target, frame.scope, where, link, through), frame, joins
 
     def _compare(self, atom: Compare, frames: list[Frame], viewer: bool, negated: bool) -> Predicate:
         if viewer and isinstance(atom.left, Path) and (shortcut := self._within(atom, frames, negated)) is not None:
@@ -389,12 +401,8 @@ class Resolver:
                 return self._me_now[key]
             case Arithmetic(op, args):
                 return self._arithmetic(op, args, frames, viewer)
-            case Total(fn, path, of, where):
-                source, frame = self._many(path, where, frames, viewer)
-                inner = [*frames, frame]
-                value = self.operand(of, inner, viewer) if of is not None else None
-                kind = INTEGER if value is None or fn == "count" else _wide(kind_of(value))
-                return TotalOf(fn, source, value, kind)
+            case Total():
+                return self._total(operand, frames, viewer)
             case Choice(when, then, otherwise):
                 constant = (Slot, Value)
                 known = self.operand(otherwise if isinstance(then, constant) else then, frames, viewer) if not (

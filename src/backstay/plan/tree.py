@@ -445,3 +445,6 @@ class WritePlan:
     links: tuple[LinkCheck, ...]
     decisions: tuple[Decision, ...]
     guard_values: tuple[Any, ...] = ()
+    sets: tuple[tuple[str, Expr], ...] = ()
+    """Fields set by an expression over the record, such as `stock - 1`; their parameters are `set_params`."""
+    set_params: tuple[ParamSpec, ...] = ()

@@ -34,7 +34,7 @@ from backstay.plan.ask import Create, Delete, Update
 from backstay.plan.limits import Limits
 from backstay.plan.planner import refusal
 from backstay.plan.resolve import Resolver, every
-from backstay.plan.tree import TRUE, Check, Column, Leaf, LinkCheck, ParamSpec, Record, WritePlan
+from backstay.plan.tree import TRUE, Check, Column, Expr, Leaf, LinkCheck, ParamSpec, Record, WritePlan
 
 
 def plan_create(ask: Create, schema: Schema, actor: Actor, limits: Limits, key: str, now: datetime) -> WritePlan:
@@ -61,13 +61,15 @@ def plan_update(ask: Update, schema: Schema, actor: Actor, limits: Limits, now: 
     resolver = Resolver(schema, actor, limits)
     rule = _permit(resolver, entity, "update")
     values = parse_values(resolver, entity, ask.values, creating=False)
-    condition = both(rule, *_write_rules(resolver, entity, values))
+    condition = both(rule, *_write_rules(resolver, entity, {**values, **ask.sets}))
+    sets, set_params = _sets(schema, actor, limits, entity, ask.sets)
     before = _before(schema, actor, limits, entity, condition)
     after = _after(schema, actor, limits, entity, condition)
     values["updated_at"] = now
     links = _links(schema, actor, limits, entity, values)
+    decisions = tuple(resolver.decisions)
     return WritePlan(
-        "update", entity, ask.key, values, before, after, links, tuple(resolver.decisions), ask.guard_values
+        "update", entity, ask.key, values, before, after, links, decisions, ask.guard_values, sets, set_params
     )
 
 
@@ -136,6 +138,25 @@ def parse_values(resolver: Resolver, entity: Entity, raw: Mapping[str, Any], *, 
         more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
         raise Invalid(f'"{first.path}" {first.message}{more}', errors=errors)
     return values
+
+
+def _sets(
+    schema: Schema, actor: Actor, limits: Limits, entity: Entity, sets: Mapping[str, Operand]
+) -> tuple[tuple[tuple[str, Expr], ...], tuple[ParamSpec, ...]]:
+    resolver = Resolver(schema, actor, limits)
+    frame = resolver.frame(entity)
+    resolved = []
+    for name, operand in sets.items():
+        field = entity.fields.get(name)
+        if (
+            field is None
+            or field.folded
+            or field.kind.name in ("json", "list")
+            or (field.read_only and not actor.system)
+        ):
+            raise BadRequest(f'"{name}" cannot be set by an expression.', code="unknown_field")
+        resolved.append((field.column, resolver.operand(operand, [frame], False)))
+    return tuple(resolved), tuple(resolver.params)
 
 
 def _closed(resolver: Resolver, field: Field) -> bool:

@@ -46,9 +46,11 @@ class Writing(Protocol):
 class Store(Protocol):
     """A database."""
 
-    dialect: Dialect
     statements: int
     """Data statements run since the start; tests count with it."""
+
+    @property
+    def dialect(self) -> Dialect: ...
 
     async def open(self) -> None: ...
     async def close(self) -> None: ...

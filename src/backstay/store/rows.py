@@ -6,15 +6,15 @@ in the same statement as the field itself, so the two cannot disagree.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backstay.model.field import Entity, Field
 from backstay.model.folding import fold, search_text
 from backstay.model.value import KEY, TEXT
-from backstay.plan.tree import ParamSpec
+from backstay.plan.tree import ParamSpec, WritePlan
 from backstay.store.dialect import Dialect, quoted
-from backstay.store.sql import Encoders, encode
+from backstay.store.sql import Compiler, Encoders, encode
 
 
 def columns_of(field: Field, value: Any) -> list[tuple[str, ParamSpec, Any]]:
@@ -48,17 +48,22 @@ def insert(entity: Entity, values: Mapping[str, Any], dialect: Dialect) -> tuple
 
 
 def update(
-    entity: Entity, key: str, values: Mapping[str, Any], old: Mapping[str, Any], dialect: Dialect
+    plan: WritePlan, old: Mapping[str, Any], dialect: Dialect, set_values: Sequence[Any]
 ) -> tuple[str, list[Any]]:
     """The statement that changes a record and raises its version."""
+    entity, values = plan.entity, plan.values
     columns = [column for name, value in values.items() for column in columns_of(entity.fields[name], value)]
     if any(name in values for name in entity.search):
         columns.append(words_of(entity, {**old, **values}))
-    sets = [f"{quoted(name)} = {dialect.param(position, spec)}" for position, (name, spec, _) in enumerate(columns)]
-    identity = ("id", ParamSpec("fixed", KEY), key)
-    where = f'"id" = {dialect.param(len(columns), identity[1])}'
-    text = f'UPDATE {quoted(entity.table)} SET {", ".join(sets)}, "_version" = "_version" + 1 WHERE {where}'
-    return text, _encoded(dialect, [*columns, identity])
+    first = len(plan.set_params)
+    sets = [f"{quoted(name)} = {dialect.param(first + at, spec)}" for at, (name, spec, _) in enumerate(columns)]
+    compiler = Compiler(dialect, plan.set_params)
+    sets += [f"{quoted(name)} = {compiler.expr(expr)}" for name, expr in plan.sets]
+    identity = ("id", ParamSpec("fixed", KEY), plan.key)
+    where = f't0."id" = {dialect.param(first + len(columns), identity[1])}'
+    text = f'UPDATE {quoted(entity.table)} AS t0 SET {", ".join(sets)}, "_version" = t0."_version" + 1 WHERE {where}'
+    encoders = tuple(dialect.encoder(spec) for spec in plan.set_params)
+    return text, [*encode(encoders, set_values), *_encoded(dialect, [*columns, identity])]
 
 
 def delete(entity: Entity, key: str, dialect: Dialect) -> tuple[str, list[Any]]:

@@ -18,7 +18,7 @@ from backstay.model.declare import Model
 from backstay.model.field import Entity
 from backstay.model.predicate import ANYONE, Condition, Path, Slot, lift
 from backstay.model.rule import Predicate
-from backstay.model.symbol import RowSymbol, condition
+from backstay.model.symbol import RowSymbol, condition, operand
 from backstay.model.value import Kind, Unfit, as_python, parse, unnamed
 from backstay.plan.actor import Actor
 from backstay.plan.ask import Ask, Create, Delete, Listing, Nested, One, Selection, Sort, Update
@@ -26,7 +26,7 @@ from backstay.plan.bind import bind
 from backstay.plan.tree import Check, WritePlan
 from backstay.plan.write import parse_field, plan_create, plan_delete, plan_guard, plan_update
 from backstay.store import rows
-from backstay.store.engine import Engine
+from backstay.store.engine import Engine, Found
 from backstay.store.port import Broken, Taken, Writing
 from backstay.store.sql import compile_check, encode
 
@@ -65,7 +65,7 @@ class Transaction:
     leaves the block undoes everything.
 
     >>> async def sell(tx, product):
-    ...     await tx.update(product, stock=product.stock - 1, where=lambda p: p.stock > 0)
+    ...     await tx.update(product, stock=lambda p: p.stock - 1, where=lambda p: p.stock > 0)
     """
 
     def __init__(
@@ -132,6 +132,14 @@ class Transaction:
     def _condition(self, entity: Entity, where: Callable[[Any], Predicate] | None) -> Condition:
         return condition(where(RowSymbol(entity, Path(())))) if where is not None else ANYONE
 
+    async def read_one(self, root: One, key: str) -> Found | None:
+        """The record as JSON, as this actor may read it; nothing where it may not."""
+        try:
+            (found,) = await self._engine.read(Ask((root,), (key,)), self.actor, self._writing)
+        except Problem:
+            return None
+        return found if found.rows else None
+
     # Writing.
 
     async def create(self, record: M) -> M:
@@ -148,11 +156,18 @@ class Transaction:
         return await self.as_system.get(type(record), key)
 
     async def update(self, record: M, *, where: Where[M] | None = None, **values: Any) -> M:
-        """Change a record. With `where` it is guarded: 412 `precondition_failed` unless it holds at that moment."""
+        """Change a record. With `where` it is guarded: 412 `precondition_failed` unless it holds at that moment.
+
+        A value may be an expression over the record as it stands in the database, so that nothing is lost
+        between reading and writing: `await tx.update(p, stock=lambda p: p.stock - 1, where=lambda p: p.stock > 0)`.
+        """
         entity = self._engine.schema.of(type(record))
         lifted: list[Any] = []
         guard = lift(self._condition(entity, where), lifted)
-        await self.write(Update(entity.name, str(record.id), values, guard, tuple(lifted)))
+        symbol = RowSymbol(entity, Path(()))
+        sets = {name: operand(value(symbol)) for name, value in values.items() if callable(value)}
+        plain = {name: value for name, value in values.items() if name not in sets}
+        await self.write(Update(entity.name, str(record.id), plain, guard, tuple(lifted), sets=sets))
         return await self.as_system.get(type(record), record.id)
 
     async def delete(self, record: Model, *, where: Where[Any] | None = None) -> None:
@@ -198,7 +213,9 @@ class Transaction:
         if plan.action == "create":
             text, values = rows.insert(entity, plan.values, dialect)
         elif plan.action == "update":
-            text, values = rows.update(entity, plan.key, plan.values, old, dialect)
+            engine = self._engine
+            bound = bind(plan.set_params, (), self.actor, engine.clock(), engine.limits)
+            text, values = rows.update(plan, old, dialect, bound)
         else:
             text, values = rows.delete(entity, plan.key, dialect)
         await self._writing.run(text, values)
@@ -223,12 +240,8 @@ class Transaction:
 
     async def _diagnose(self, plan: WritePlan) -> None:
         """Zero rows before a change: hidden or absent is 404, visible is 403."""
-        ask = Ask((One(plan.entity.name, Slot(0, "id"), Selection(False, (("id", "id"),))),), (plan.key,))
-        try:
-            (found,) = await self._engine.read(ask, self.actor, self._writing)
-        except Problem:
-            raise NotFound() from None
-        if found.one is None:
+        root = One(plan.entity.name, Slot(0, "id"), Selection(False, (("id", "id"),)))
+        if await self.read_one(root, plan.key) is None:
             raise NotFound()
         raise Denied(_DENIED[plan.action].format(plan.entity.name))
 

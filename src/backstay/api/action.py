@@ -1,0 +1,159 @@
+"""Actions: the user's own endpoints, typed in and out, at any path, by the same rules and errors as the rest.
+
+Invariant: arguments are checked by the kinds of the declaration before the function runs, and a record that an
+action returns is read again by the rules of whoever asked.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from backstay.api.http import Request, Response, Router, split_query
+from backstay.api.render import JSON_HEADERS
+from backstay.errors import BadRequest, DeclarationError, Denied, FieldError, Invalid, Mistake, NotSignedIn, nearest
+from backstay.model.declare import Model, Reader, User
+from backstay.model.field import Default, Field
+from backstay.model.predicate import ANYONE, Condition, Slot, fold, normal
+from backstay.model.value import Money, Unfit, as_python, parse
+from backstay.plan.ask import Ask, One
+from backstay.plan.write import parse_field
+from backstay.store.context import Context
+from backstay.store.engine import Engine
+
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer in a form of one's own: any status, body and type. Without it, what is returned becomes JSON."""
+
+    body: bytes | str = b""
+    status: int = 200
+    content_type: str = "text/plain; charset=utf-8"
+    headers: Sequence[tuple[str, str]] = ()
+
+
+class Action:
+    """One endpoint of the user's own."""
+
+    def __init__(
+        self, route: str, function: Callable[..., Awaitable[Any]], allow: Condition, status: int | None
+    ) -> None:
+        self.method, _, self.path = route.partition(" ")
+        self.function = function
+        self.allow = normal(allow)
+        self.name = function.__name__
+        self.doc = inspect.getdoc(function) or ""
+        mistakes: list[Mistake] = []
+        if self.method not in _METHODS or not self.path.startswith("/"):
+            mistakes.append(Mistake(self.name, f'"{route}" is no route.', 'Write it as "POST /api/quote".'))
+        reader = Reader([], User)
+        hints = get_type_hints(function, include_extras=True)
+        self.returns = hints.get("return")
+        self.fields: dict[str, Field] = {}
+        self.structs: dict[str, Any] = {}
+        for name, parameter in list(inspect.signature(function).parameters.items())[1:]:
+            hint = hints.get(name)
+            if hint is None:
+                mistakes.append(Mistake(f"{self.name}({name})", "it has no type.", "Annotate every argument."))
+            elif _is_struct(hint) or (get_origin(hint) is list and _is_struct(get_args(hint)[0])):
+                self.structs[name] = hint
+            else:
+                self.fields.update(_argument(reader, self.name, name, hint, parameter))
+        mistakes += reader.mistakes
+        if mistakes:
+            raise DeclarationError(mistakes)
+        self.status = status or (200 if self.method != "DELETE" else 204)
+
+    def serve(self, router: Router, engine: Engine, context: Callable[[Request], Context]) -> None:
+        """Put the action into the router."""
+
+        async def handler(request: Request) -> Response:
+            self._permit(request)
+            arguments = await self._arguments(request)
+            result = await self.function(context(request), **arguments)
+            return await self._render(result, request, engine)
+
+        router.add(self.path, **{self.method: handler})
+
+    def _permit(self, request: Request) -> None:
+        actor = request.actor
+        if fold(self.allow, actor.id is not None, actor.roles) != ANYONE:
+            if actor.id is None:
+                raise NotSignedIn("This needs somebody signed in: log in and send the access token.")
+            raise Denied("This is not allowed to this account.")
+
+    async def _arguments(self, request: Request) -> dict[str, Any]:
+        from_text = self.method in ("GET", "DELETE")
+        raw: dict[str, Any] = dict(split_query(request.query, 100)) if from_text else {}
+        if not from_text and (self.fields or self.structs):
+            raw = await request.object()
+        raw = {**raw, **request.params}
+        known = {**self.fields, **self.structs}
+        errors = []
+        for name in raw:
+            if name not in known:
+                raise BadRequest(f'"{name}" is no argument of this action.{nearest(name, known)}', code="unknown_field")
+        arguments: dict[str, Any] = {}
+        for name, field in self.fields.items():
+            if name in raw:
+                try:
+                    arguments[name] = _parse(field, raw[name], from_text or name in request.params)
+                except Unfit as unfit:
+                    errors.append(FieldError(name, unfit.code, f"{unfit}."))
+            elif field.default is None:
+                errors.append(FieldError(name, "required", "is required."))
+        for name, kind in self.structs.items():
+            try:
+                arguments[name] = msgspec.convert(raw.get(name), kind)
+            except msgspec.ValidationError as error:
+                errors.append(FieldError(name, "invalid", str(error)))
+        if errors:
+            raise Invalid(f'"{errors[0].path}" {errors[0].message}', errors=errors)
+        return arguments
+
+    async def _render(self, result: Any, request: Request, engine: Engine) -> Response:
+        if isinstance(result, Reply):
+            body = result.body.encode() if isinstance(result.body, str) else result.body
+            headers = [(name.lower().encode(), value.encode()) for name, value in result.headers]
+            return Response(result.status, body, [(b"content-type", result.content_type.encode()), *headers])
+        if result is None:
+            return Response(204 if self.status == 200 else self.status)
+        body = await _json(result, request, engine)
+        return Response(self.status, body, JSON_HEADERS)
+
+
+def _is_struct(hint: Any) -> bool:
+    if hint is Money:
+        return False
+    return isinstance(hint, type) and (issubclass(hint, msgspec.Struct) or hasattr(hint, "__dataclass_fields__"))
+
+
+def _argument(reader: Reader, action: str, name: str, hint: Any, parameter: inspect.Parameter) -> dict[str, Field]:
+    field = reader.read_argument(f"{action}({name})", name, hint)
+    if field is None:
+        return {}
+    if parameter.default is not inspect.Parameter.empty:
+        field = replace(field, default=Default("literal", parameter.default))
+    return {name: field}
+
+
+def _parse(field: Field, raw: Any, from_text: bool) -> Any:
+    if from_text and isinstance(raw, str):
+        return as_python(field.kind, parse(field.kind, raw, from_text=True))
+    return as_python(field.kind, parse_field(field, raw))
+
+
+async def _json(result: Any, request: Request, engine: Engine) -> bytes:
+    if isinstance(result, Model):
+        entity = engine.schema.of(type(result))
+        (found,) = await engine.read(Ask((One(entity.name, Slot(0, "id")),), (str(result.id),)), request.actor)
+        return found.rows[0] if found.rows else b"null"
+    if isinstance(result, list) and result and isinstance(result[0], Model):
+        return b"[" + b",".join([await _json(item, request, engine) for item in result]) + b"]"
+    return msgspec.json.encode(result)

@@ -1,0 +1,241 @@
+"""The front: ASGI in, a handler chosen, bytes out. Thin on purpose, because every request passes it.
+
+Invariant: every answer, also an error nobody expected, leaves through `Front.__call__` with a request id, the
+security headers and one line in the log; texts of exceptions that are not a `Problem` never pass.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from secrets import token_hex
+from time import perf_counter
+from typing import Any, TypeAlias
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from backstay.api.render import SECURITY_HEADERS, problem_response
+from backstay.errors import BadRequest, NotFound, Problem
+from backstay.plan.actor import ANONYMOUS, Actor
+from backstay.plan.limits import Limits
+
+Scope: TypeAlias = Mapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
+Send: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[None]]
+Header: TypeAlias = tuple[bytes, bytes]
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._\-]{1,64}")
+JSON = (b"content-type", b"application/json")
+
+
+class Response:
+    """A status, headers and a body."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, body: bytes = b"", headers: Sequence[Header] = ()) -> None:
+        self.status = status
+        self.body = body
+        self.headers = headers
+
+
+class Request:
+    """One request: what stands in its scope, and its body when asked for."""
+
+    __slots__ = ("_body", "_limits", "_receive", "actor", "id", "method", "params", "path", "query", "scope")
+
+    def __init__(self, scope: Scope, receive: Receive, limits: Limits) -> None:
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.query: bytes = scope["query_string"]
+        self.actor: Actor = ANONYMOUS
+        self.params: dict[str, str] = {}
+        self.id = ""
+        self._receive = receive
+        self._limits = limits
+        self._body: bytes | None = None
+
+    def header(self, name: bytes) -> bytes | None:
+        """The value of a header by its lower-case name. Two different values of one name are refused."""
+        found: bytes | None = None
+        for key, value in self.scope["headers"]:
+            if key == name:
+                if found is not None and found != value:
+                    raise BadRequest(f"The header {name.decode()} is there twice.")
+                found = value
+        return found
+
+    async def body(self) -> bytes:
+        """The whole body, refused as soon as it is larger than the limit."""
+        if self._body is None:
+            limit = self._limits.max_body
+            declared = self.header(b"content-length")
+            if declared is not None and (not declared.isdigit() or int(declared) > limit):
+                raise Problem(f"A body may have {limit} bytes.", code="too_large")
+            parts: list[bytes] = []
+            size = 0
+            while True:
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    raise BadRequest("The request ended before its body did.")
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > limit:
+                    raise Problem(f"A body may have {limit} bytes.", code="too_large")
+                if not message.get("more_body", False):
+                    break
+            self._body = b"".join(parts)
+        return self._body
+
+    async def json(self) -> Any:
+        """The body as JSON. 415 unless it says that it is JSON, 400 where it is not."""
+        kind = (self.header(b"content-type") or b"").partition(b";")[0].strip().lower()
+        if kind != b"application/json":
+            raise Problem("Send the body as application/json.", code="unsupported_media_type")
+        if self.header(b"content-encoding") not in (None, b"identity"):
+            raise Problem("Send the body without content encoding.", code="unsupported_media_type")
+        try:
+            return msgspec.json.decode(await self.body())
+        except (msgspec.DecodeError, RecursionError) as error:
+            said = str(error) if isinstance(error, msgspec.DecodeError) else "It is nested too deeply."
+            raise BadRequest(f"The body is not valid JSON. {said}", code="malformed_json") from None
+
+    async def object(self) -> dict[str, Any]:
+        """The body as a JSON object."""
+        value = await self.json()
+        if not isinstance(value, dict):
+            raise BadRequest("The body must be one JSON object.", code="malformed_json")
+        return value
+
+
+Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
+Observe: TypeAlias = Callable[[Request, int, float, BaseException | None], None]
+
+
+class Route:
+    """A path, its variables and its handlers by method."""
+
+    def __init__(self, path: str, handlers: dict[str, Handler]) -> None:
+        self.path = path
+        self.handlers = handlers
+        if "GET" in handlers:
+            handlers.setdefault("HEAD", handlers["GET"])
+        pattern = re.sub(
+            r"\{(\w+)\}", lambda m: f"(?P<{m[1]}>[^/]+)", re.escape(path).replace(r"\{", "{").replace(r"\}", "}")
+        )
+        self.pattern = re.compile(pattern)
+        self.fixed = "{" not in path
+        self.allow = ", ".join(sorted({*handlers, "OPTIONS"}))
+
+
+class Router:
+    """Routes by their fixed path first, then by pattern; the rest goes to the mounted application."""
+
+    def __init__(self) -> None:
+        self.routes: list[Route] = []
+        self._fixed: dict[str, Route] = {}
+        self._patterns: list[Route] = []
+
+    def add(self, path: str, **handlers: Handler) -> None:
+        """Serve a path. Handlers of one path are added to those it has."""
+        known = next((route for route in self.routes if route.path == path), None)
+        if known is not None:
+            self.routes.remove(known)
+            handlers = {**{k: v for k, v in known.handlers.items() if k != "HEAD"}, **handlers}
+        route = Route(path, handlers)
+        self.routes.append(route)
+        self._fixed = {r.path: r for r in self.routes if r.fixed}
+        self._patterns = [r for r in self.routes if not r.fixed]
+
+    def find(self, request: Request) -> Route | None:
+        """The route of a request; its variables are put into it."""
+        if (route := self._fixed.get(request.path)) is not None:
+            return route
+        for route in self._patterns:
+            if (match := route.pattern.fullmatch(request.path)) is not None:
+                request.params = match.groupdict()
+                return route
+        return None
+
+
+class Front:
+    """The HTTP part of an application."""
+
+    def __init__(
+        self, router: Router, identify: Callable[[Request], Awaitable[Actor]], limits: Limits, observe: Observe,
+        mounted: Callable[..., Awaitable[None]] | None = None,
+    ) -> None:  # fmt: skip
+        self.router = router
+        self.identify = identify
+        self.limits = limits
+        self.observe = observe
+        self.mounted = mounted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One HTTP request."""
+        started = perf_counter()
+        request = Request(scope, receive, self.limits)
+        error: BaseException | None = None
+        try:
+            given = request.header(b"x-request-id")
+            request.id = given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else token_hex(8)
+            route = self.router.find(request)
+            if route is None and self.mounted is not None:
+                await self.mounted(scope, receive, send)
+                return
+            response = await self._answer(request, route)
+        except Problem as problem:
+            error = problem
+            request.id = request.id or token_hex(8)
+            response = problem_response(problem, request)
+        except Exception as unexpected:
+            error = unexpected
+            response = problem_response(Problem(), request)
+        headers = [
+            *SECURITY_HEADERS, *response.headers,
+            (b"x-request-id", request.id.encode()), (b"content-length", str(len(response.body)).encode()),
+        ]  # fmt: skip
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        body = b"" if request.method == "HEAD" else response.body
+        await send({"type": "http.response.body", "body": body})
+        self.observe(request, response.status, perf_counter() - started, error)
+
+    async def _answer(self, request: Request, route: Route | None) -> Response:
+        if len(request.query) > self.limits.max_query:
+            raise Problem(f"A query may have {self.limits.max_query} bytes.", code="uri_too_long")
+        if route is None:
+            raise NotFound("Nothing is served here.")
+        handler = route.handlers.get(request.method)
+        if handler is None:
+            if request.method == "OPTIONS":
+                return Response(204, b"", [(b"allow", route.allow.encode())])
+            raise Problem(f"Use {route.allow}.", code="method_not_allowed", headers={"Allow": route.allow})
+        request.actor = await self.identify(request)
+        return await handler(request)
+
+
+def split_query(query: bytes, limit: int) -> list[tuple[str, str]]:
+    """The names and values of a query string, decoded once."""
+    if not query:
+        return []
+    pairs = []
+    for part in query.split(b"&"):
+        if part:
+            name, _, value = part.partition(b"=")
+            pairs.append((_decoded(name), _decoded(value)))
+    if len(pairs) > limit:
+        raise BadRequest(f"A query may have {limit} parameters.", code="too_expensive")
+    return pairs
+
+
+def _decoded(raw: bytes) -> str:
+    if b"+" in raw:
+        raw = raw.replace(b"+", b" ")
+    if b"%" in raw:
+        raw = unquote_to_bytes(raw)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise BadRequest("The query must be UTF-8, percent-encoded.") from None

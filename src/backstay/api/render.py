@@ -1,0 +1,119 @@
+"""Answers become bytes: bodies, headers, entity tags, and the one writer of problems (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha1
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from backstay.errors import Problem
+from backstay.store.engine import Found
+
+if TYPE_CHECKING:
+    from backstay.api.http import Header, Request, Response
+
+SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-site"),
+)
+"""On every answer. Pages add their own Content-Security-Policy; JSON is never rendered."""
+
+JSON_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"private, no-cache"),
+    (b"vary", b"Authorization, Accept"),
+)
+_PROBLEM_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"content-type", b"application/problem+json"),
+    (b"cache-control", b"no-store"),
+)
+
+
+def digest(body: bytes) -> str:
+    """A short hash of a representation."""
+    return sha1(body, usedforsecurity=False).hexdigest()[:20]
+
+
+def json_response(request: Request, body: bytes, tag: str, headers: Sequence[Header] = ()) -> Response:
+    """200 with the body, or 304 where the client has it already."""
+    from backstay.api.http import Response
+
+    etag = tag.encode()
+    known = request.header(b"if-none-match")
+    if known is not None and (known == b"*" or etag in (part.strip() for part in known.split(b","))):
+        return Response(304, b"", [*JSON_HEADERS, (b"etag", etag)])
+    return Response(200, body, [*JSON_HEADERS, (b"etag", etag), *headers])
+
+
+def one_response(request: Request, found: Found, status: int = 200, headers: Sequence[Header] = ()) -> Response:
+    """A single record. Its tag holds the version, which `If-Match` compares, and the hash of this representation."""
+    from backstay.api.http import Response
+
+    body = found.rows[0]
+    tag = f'"{found.version}-{digest(body)}"'
+    if status == 200:
+        return json_response(request, body, tag, headers)
+    return Response(status, body, [*JSON_HEADERS, (b"etag", tag.encode()), *headers])
+
+
+def list_response(request: Request, found: Found, cursor: str | None) -> Response:
+    """A page: the rows as the database wrote them, and where the next one begins."""
+    meta: dict[str, Any] = {"next_cursor": cursor}
+    if found.total is not None:
+        meta["total"] = found.total
+        if found.capped:
+            meta["total_is_at_least"] = True
+    body = b'{"data":' + found.array + b',"meta":' + msgspec.json.encode(meta) + b"}"
+    headers = (
+        [(b"link", f'<{request.path}?{_with_cursor(request.query, cursor)}>; rel="next"'.encode())] if cursor else []
+    )
+    return json_response(request, body, f'W/"{digest(body)}"', headers)
+
+
+def _with_cursor(query: bytes, cursor: str) -> str:
+    kept = [part for part in query.decode("latin-1").split("&") if part and not part.startswith(("cursor=", "page="))]
+    return "&".join([*kept, f"cursor={cursor}"])
+
+
+def version_of(request: Request) -> int | None:
+    """The version that `If-Match` names; `*` and no header name none."""
+    raw = request.header(b"if-match")
+    if raw is None or raw.strip() == b"*":
+        return None
+    version = raw.strip().strip(b'"').partition(b"-")[0]
+    if raw.startswith(b"W/") or not version.isdigit():
+        raise Problem("If-Match takes the ETag of the record.", code="stale")
+    return int(version)
+
+
+def problem_body(problem: Problem, request_id: str, instance: str) -> dict[str, Any]:
+    """The members of a problem; nothing of the machine is in them."""
+    body: dict[str, Any] = {
+        "type": f"urn:backstay:problem:{problem.code}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": instance,
+        "code": problem.code,
+        "request_id": request_id,
+    }
+    if problem.errors:
+        body["errors"] = [{"path": e.path, "code": e.code, "message": e.message} for e in problem.errors]
+    return body
+
+
+def problem_response(problem: Problem, request: Request) -> Response:
+    """The one writer of errors."""
+    from backstay.api.http import Response
+
+    headers: list[Header] = [*_PROBLEM_HEADERS]
+    headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+    if problem.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if problem.status in (429, 503) and "Retry-After" not in problem.headers:
+        headers.append((b"retry-after", b"1"))
+    return Response(problem.status, msgspec.json.encode(problem_body(problem, request.id, request.path)), headers)

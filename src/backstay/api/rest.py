@@ -1,0 +1,130 @@
+"""REST: each served entity has a list, records and an aggregate, by the contract.
+
+Invariant: a handler parses and renders, and nothing else. What may be seen or done is decided in the plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from backstay.api.cursor import Cursors
+from backstay.api.http import Request, Response, Router, split_query
+from backstay.api.query import ListQuery, Parsed, parse_one
+from backstay.api.render import JSON_HEADERS, digest, json_response, list_response, one_response, version_of
+from backstay.errors import BadRequest, NotFound
+from backstay.model.field import Entity
+from backstay.model.predicate import Slot
+from backstay.plan.ask import Ask, Create, Delete, One, Update
+from backstay.store.engine import Engine, Found
+from backstay.store.transaction import Transaction
+
+Begin = Callable[[Request], AbstractAsyncContextManager[Transaction]]
+
+
+class Resource:
+    """The handlers of one entity."""
+
+    def __init__(self, entity: Entity, engine: Engine, cursors: Cursors, begin: Begin) -> None:
+        self.entity = entity
+        self.engine = engine
+        self.cursors = cursors
+        self.begin = begin
+        self._lists = ListQuery(entity, engine.limits)
+        self._groups = ListQuery(entity, engine.limits, groups=True)
+        self._statements: dict[Any, Any] = {}
+
+    def serve(self, router: Router) -> None:
+        """Put the handlers into the router."""
+        base = f"/api/{self.entity.plural}"
+        router.add(base, GET=self.list, POST=self.create)
+        router.add(f"{base}/aggregate", GET=self.aggregate)
+        router.add(f"{base}/{{id}}", GET=self.get, PATCH=self.update, DELETE=self.delete)
+
+    async def _read(self, parsed: Parsed, request: Request) -> Found:
+        """The answer; a plain question finds its statement by its parameters' names alone."""
+        if parsed.key is None:
+            return (await self.engine.read(Ask((parsed.root,), parsed.values), request.actor))[0]
+        key = (type(parsed.root), parsed.key, request.actor.standing)
+        if (statement := self._statements.get(key)) is None:
+            statement = self.engine.statement(Ask((parsed.root,), parsed.values), request.actor)
+            if len(self._statements) >= self.engine.limits.remembered_plans:
+                self._statements.pop(next(iter(self._statements)))
+            self._statements[key] = statement
+        return (await self.engine.answer(statement, parsed.values, request.actor))[0]
+
+    def _pairs(self, request: Request) -> list[tuple[str, str]]:
+        return split_query(request.query, self.engine.limits.max_parameters)
+
+    async def list(self, request: Request) -> Response:
+        """A page of records."""
+        pairs = self._pairs(request)
+        place: Any = None
+        for name, value in pairs:
+            if name == "cursor":
+                place = self.cursors.open(value, self.entity.plural, pairs, request.actor)
+        keys: Sequence[Any] = place if isinstance(place, list) else ()
+        parsed = self._lists.parse(pairs, keys, place if isinstance(place, int) else 0)
+        found = await self._read(parsed, request)
+        cursor = None
+        if found.more:
+            behind: Any = list(found.keys) if found.keys is not None else parsed.offset + len(found.rows)
+            cursor = self.cursors.seal(self.entity.plural, pairs, request.actor, behind)
+        return list_response(request, found, cursor)
+
+    async def aggregate(self, request: Request) -> Response:
+        """Numbers about groups of records."""
+        found = await self._read(self._groups.parse(self._pairs(request)), request)
+        body = b'{"data":' + found.array + b"}"
+        return json_response(request, body, f'W/"{digest(body)}"')
+
+    async def get(self, request: Request) -> Response:
+        """One record."""
+        parsed = parse_one(self.entity, request.params["id"], self._pairs(request))
+        try:
+            found = await self._read(parsed, request)
+        except BadRequest as error:
+            if error.code == "invalid_filter" and error.detail.startswith("id "):
+                raise NotFound() from None  # what is no id names no record
+            raise
+        if not found.rows:
+            raise NotFound()
+        return one_response(request, found)
+
+    async def create(self, request: Request) -> Response:
+        """A new record; 201 with it where its creator may read it, and without a body where not."""
+        values = await request.object()
+        async with self.begin(request) as tx:
+            key = await tx.write(Create(self.entity.name, values))
+            found = await self._reread(key, request, tx)
+        location = (b"location", f"/api/{self.entity.plural}/{key}".encode())
+        if found is None:
+            return Response(201, b"", [*JSON_HEADERS, location])
+        return one_response(request, found, 201, [location])
+
+    async def update(self, request: Request) -> Response:
+        """A change of one record."""
+        values = await request.object()
+        if not values:
+            raise BadRequest("Name at least one field to change.")
+        async with self.begin(request) as tx:
+            key = self._key(request)
+            await tx.write(Update(self.entity.name, key, values, version=version_of(request)))
+            found = await self._reread(key, request, tx)
+        if found is None:
+            return Response(204, b"", JSON_HEADERS)
+        return one_response(request, found, 200)
+
+    async def delete(self, request: Request) -> Response:
+        """The end of one record."""
+        async with self.begin(request) as tx:
+            await tx.write(Delete(self.entity.name, self._key(request), version=version_of(request)))
+        return Response(204)
+
+    def _key(self, request: Request) -> str:
+        return request.params["id"].lower()
+
+    async def _reread(self, key: str, request: Request, tx: Transaction) -> Found | None:
+        """The record as its writer may read it, in the same transaction."""
+        return await tx.read_one(One(self.entity.name, Slot(0, "id")), key)

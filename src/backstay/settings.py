@@ -1,0 +1,100 @@
+"""One frozen `Settings`, read once from the environment (and a `.env` file beside the application).
+
+Invariant: nothing else in the package reads the environment, and there is no default secret: one is generated on
+first run into a file that only its owner can read.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+ENVIRONMENT: dict[str, tuple[str, str]] = {
+    "DATABASE_URL": (
+        "database_url",
+        "Where the data lives: `sqlite:///path/to/file.db` or `postgresql://user@host/name`.",
+    ),
+    "SECRET_KEY": (
+        "secret_key",
+        "Seals cursors and tokens; at least 32 characters. Made on first run where it is not set.",
+    ),
+    "HOST": ("host", "The address to listen on."),
+    "PORT": ("port", "The port to listen on."),
+    "LOG_LEVEL": ("log_level", "`debug`, `info`, `warning` or `error`."),
+    "BACKSTAY_ENV": ("env", "`development` or `production`; `backstay dev` and `backstay serve` set it."),
+    "BACKSTAY_DATA": ("data", "The folder of the embedded database and of the generated secret."),
+    "BACKSTAY_SESSION_DAYS": ("session_days", "How many days an access token is good for."),
+    "BACKSTAY_CONNECTIONS": ("connections", "How many connections one process holds to PostgreSQL."),
+}
+"""Every variable that is read: the setting it fills and what it is for. The settings page is made from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one process."""
+
+    database_url: str = ""
+    secret_key: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    log_level: str = "info"
+    env: str = "production"
+    data: str = "data"
+    session_days: int = 30
+    connections: int = 8
+
+    @property
+    def development(self) -> bool:
+        """Whether conveniences and explanations of development are on."""
+        return self.env == "development"
+
+    @property
+    def database(self) -> str:
+        """The URL of the database; a file in the data folder where none is set."""
+        return self.database_url or f"sqlite:///{self.data}/backstay.db"
+
+
+def read_settings(environment: Mapping[str, str] | None = None, *, folder: str = ".") -> Settings:
+    """The settings of the environment, which wins over `.env` in `folder`. Raises `ValueError` that names a bad one."""
+    found = {**_dotenv(Path(folder) / ".env"), **(os.environ if environment is None else environment)}
+    values: dict[str, object] = {}
+    numbers = {field.name for field in fields(Settings) if field.type == "int"}
+    for variable, (name, _) in ENVIRONMENT.items():
+        if raw := found.get(variable, ""):
+            if name in numbers and not raw.isdigit():
+                raise ValueError(f"{variable} must be a whole number, not {raw!r}.")
+            values[name] = int(raw) if name in numbers else raw
+    settings = Settings(**values)  # type: ignore[arg-type]
+    if settings.env not in ("development", "production"):
+        raise ValueError(f"BACKSTAY_ENV is development or production, not {settings.env!r}.")
+    if settings.secret_key and len(settings.secret_key) < 32:
+        raise ValueError("SECRET_KEY must have at least 32 characters.")
+    return settings
+
+
+def secret_of(settings: Settings) -> bytes:
+    """The secret of the application: the one that is set, else one generated once into the data folder (mode 600)."""
+    if settings.secret_key:
+        return settings.secret_key.encode()
+    path = Path(settings.data) / "secret.key"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        return path.read_bytes().strip()
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_hex(32))
+    return path.read_bytes().strip()
+
+
+def _dotenv(path: Path) -> dict[str, str]:
+    found: dict[str, str] = {}
+    if path.is_file():
+        for line in path.read_text().splitlines():
+            name, equals, value = line.strip().partition("=")
+            if equals and not name.startswith("#"):
+                found[name.removeprefix("export ").strip()] = value.strip().strip("'\"")
+    return found

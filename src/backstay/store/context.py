@@ -1,0 +1,57 @@
+"""What an action, and later a job or a reaction, is handed: who is asking, and a way to begin a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, Protocol
+
+from backstay.plan.actor import Actor
+from backstay.store.engine import Engine
+from backstay.store.transaction import Hooks, Transaction, reference
+
+
+class AccountMaker(Protocol):
+    """What makes accounts; `auth/` is handed in where the application is put together."""
+
+    async def create_user(self, email: str, password: str, roles: list[str], **values: Any) -> str:
+        """Create an account above the rules; returns the id of its user."""
+        ...
+
+
+class Context:
+    """The surroundings of one piece of the user's own code.
+
+    >>> async def buy(ctx, product_id):
+    ...     async with ctx.transaction() as tx:
+    ...         product = await tx.get(Product, product_id)
+    """
+
+    def __init__(
+        self, engine: Engine, hooks: Hooks, new_id: Callable[[], str], actor: Actor, accounts: AccountMaker
+    ) -> None:
+        self.engine = engine
+        self.accounts = accounts
+        self.actor = actor
+        self._hooks = hooks
+        self._new_id = new_id
+
+    @property
+    def me(self) -> Any:
+        """The signed-in user, to be compared with; nobody where nobody is signed in."""
+        return reference(self.engine.schema.user, self.actor.id) if self.actor.id is not None else None
+
+    def has_role(self, role: str) -> bool:
+        """Whether the actor has the role."""
+        return role in self.actor.roles
+
+    @asynccontextmanager
+    async def transaction(self, *, as_system: bool = False) -> AsyncIterator[Transaction]:
+        """Begin a transaction: it commits where the block ends, and an error undoes all of it.
+
+        `as_system` sets the rules aside for all of it. Two round trips (begin and commit) on PostgreSQL.
+        """
+        actor = replace(self.actor, system=True) if as_system else self.actor
+        async with self.engine.store.transaction() as writing:
+            yield Transaction(self.engine, writing, actor, self._hooks, self._new_id)

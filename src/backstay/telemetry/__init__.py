@@ -1,0 +1,1 @@
+"""What happened: logs now, metrics and traces with the operation of it all."""
