@@ -3,6 +3,7 @@
 import argparse
 import os
 import platform
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,7 @@ DISTRIBUTIONS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; 0 when it was measured, 1 when something kept it from being measured."""
     asked = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every server is taken down then too
     console = Console(width=None if sys.stdout.isatty() else 120)
     try:
         generator = require_generator()

@@ -60,6 +60,14 @@ class Postgres:
         with psycopg.connect(self.url(database)) as connection:
             connection.execute(script.encode())
 
+    def columns(self, database: str, table: str) -> list[str]:
+        """The names of a table's columns."""
+        with psycopg.connect(self.url(database)) as connection:
+            described = connection.execute(
+                sql.SQL("SELECT * FROM {} LIMIT 0").format(sql.Identifier(table))
+            ).description
+        return [column.name for column in described or ()]
+
     def copy(self, database: str, table: str, rows: Iterable[Sequence[Any]], columns: Sequence[str] = ()) -> None:
         """Load rows the fastest way there is; they fit the whole table unless columns are named."""
         names = sql.SQL(", ").join(map(sql.Identifier, columns))

@@ -1,24 +1,26 @@
 """Backstay itself, served as its users serve it: the full product with its rules, tokens, limits and metrics."""
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar
 
 from benchmarks.dataset import Dataset, Kind
 from benchmarks.peers import rest
 from benchmarks.peers.port import HERE, SECRET, Place
-from benchmarks.processes import HOST, Command, Server
+from benchmarks.peers.rows import PARENTS_FIRST, Row, fill_sqlite, rows, text_id, text_instant
+from benchmarks.processes import HOST, Command, Server, free_port
 
 APP = HERE / "backstay_app" / "shop.py"
 TABLES: Mapping[Kind, tuple[str, Sequence[str]]] = {
-    Kind.CUSTOMER: ("users", ("id", "name", "email", "created_at", "updated_at")),
-    Kind.CATEGORY: ("categories", ("id", "name", "slug", "created_at", "updated_at")),
-    Kind.PRODUCT: (
-        "products",
-        ("id", "name", "slug", "description", "price", "cost", "category", "stock", "created_at", "updated_at"),
-    ),
-    Kind.ORDER: ("orders", ("id", "customer", "status", "total", "created_at", "updated_at")),
-    Kind.ITEM: ("order_items", ("id", "order", "product", "quantity", "price", "created_at", "updated_at")),
+    Kind.CUSTOMER: ("users", ("name", "email")),
+    Kind.CATEGORY: ("categories", ("name", "slug")),
+    Kind.PRODUCT: ("products", ("name", "slug", "description", "price", "cost", "category_id", "stock")),
+    Kind.ORDER: ("orders", ("customer_id", "status", "total")),
+    Kind.ITEM: ("order_items", ("order_id", "product_id", "quantity", "price")),
 }
+OF_EVERY_USER: Mapping[str, Any] = {"roles": "[]", "disabled": 0}
+FOLDED = "__folded"
 
 
 class Backstay:
@@ -36,28 +38,69 @@ class Backstay:
 
     def load(self, dataset: Dataset) -> None:
         """Let the product make its tables, then fill them directly."""
-        ...
+        port = free_port()
+        server = Server.start(self.command(port), port, self._place.directory / "tables.log")
+        try:
+            server.wait("/healthz", {})
+        finally:
+            server.stop()
+        if self._place.postgres is None:
+            self._fill_sqlite(dataset)
+            return
+        postgres, database = self._place.postgres, self._place.database
+        for kind in PARENTS_FIRST:
+            table = TABLES[kind][0]
+            names, found = _fitted(kind, dataset, postgres.columns(database, table), lambda instant: instant)
+            postgres.copy(database, table, found, names)
 
     def command(self, port: int) -> Command:
+        tools = self._place.tools
         argv = [
-            self._place.tools.backstay,
+            str(tools.backstay),
             "serve",
-            APP,
+            str(APP),
             "--host",
             HOST,
             "--port",
-            port,
+            str(port),
             "--workers",
-            self._place.tools.workers,
+            str(tools.workers),
         ]
-        return Command([str(part) for part in argv], self._place.directory, self._environment())
+        return Command(argv, self._place.directory, self._environment())
 
     def sign_in(self, server: Server, customers: Sequence[int]) -> Mapping[int, str]:
         raise NotImplementedError
 
     def _environment(self) -> Mapping[str, str]:
         if self._place.postgres is None:
-            url = f"sqlite:///{self._file}"
-        else:
-            url = self._place.postgres.url(self._place.database)
-        return {"DATABASE_URL": url, "SECRET_KEY": SECRET}
+            return {"DATABASE_URL": f"sqlite:///{self._file}", "SECRET_KEY": SECRET}
+        return {"DATABASE_URL": self._place.postgres.url(self._place.database), "SECRET_KEY": SECRET}
+
+    def _fill_sqlite(self, dataset: Dataset) -> None:
+        connection = sqlite3.connect(self._file)
+        for kind in PARENTS_FIRST:
+            table = TABLES[kind][0]
+            columns = [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")]
+            names, found = _fitted(kind, dataset, columns, text_instant)
+            quoted = ", ".join(f'"{name}"' for name in names)
+            fill_sqlite(connection, table, found, f"({quoted})")
+        connection.commit()
+        connection.execute("ANALYZE")
+        connection.close()
+
+
+def _fitted(
+    kind: Kind, dataset: Dataset, columns: Sequence[str], at: Callable[[datetime], Any]
+) -> tuple[Sequence[str], Iterator[Row]]:
+    """The columns of a table that we have values for, and the rows made to fit: a folded copy stands beside a text."""
+    fields = ("id", *TABLES[kind][1], "created_at", "updated_at")
+    more = OF_EVERY_USER if kind is Kind.CUSTOMER else {}
+    names = [name for name in columns if name.removesuffix(FOLDED) in fields or name in more]
+
+    def fit(row: Row) -> Row:
+        values = {**more, **dict(zip(fields, row, strict=True))}
+        return tuple(
+            values[name.removesuffix(FOLDED)].lower() if name.endswith(FOLDED) else values[name] for name in names
+        )
+
+    return names, map(fit, rows(kind, dataset, text_id, at))
