@@ -58,8 +58,7 @@ class PocketBase:
         for kind in PARENTS_FIRST:
             table, columns = TABLES[kind]
             found = rows(kind, dataset, id_of, _instant)
-            names = ", ".join(f'"{column}"' for column in columns)
-            fill_sqlite(connection, table, _accounts(found) if kind is Kind.CUSTOMER else found, f"({names})")
+            fill_sqlite(connection, table, _accounts(found) if kind is Kind.CUSTOMER else found, columns)
         connection.commit()
         connection.execute("ANALYZE")
         connection.close()

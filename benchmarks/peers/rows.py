@@ -1,7 +1,7 @@
 """The shop as rows of a relational schema: what all peers' tables share, each with its own ids and instants."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import chain
 from typing import Any
@@ -56,11 +56,13 @@ def rows(
         yield (id_of(kind, number), *values, instant, instant)
 
 
-def fill_sqlite(connection: sqlite3.Connection, table: str, found: Iterable[Row], columns: str = "") -> None:
-    """Insert rows that fit the table, or the columns named like "(a, b)"."""
+def fill_sqlite(connection: sqlite3.Connection, table: str, found: Iterable[Row], columns: Sequence[str] = ()) -> None:
+    """Insert rows that fit the whole table unless columns are named."""
+    names = ", ".join(f'"{column}"' for column in columns)
+    into = f"{table} ({names})" if columns else table
     for first in (found := iter(found)):
         marks = ", ".join("?" * len(first))
-        connection.executemany(f"INSERT INTO {table} {columns} VALUES ({marks})", chain([first], found))
+        connection.executemany(f"INSERT INTO {into} VALUES ({marks})", chain([first], found))
 
 
 def text_id(kind: Kind, number: int) -> str:
