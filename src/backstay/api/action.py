@@ -14,12 +14,14 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 
 from backstay.api.http import Request, Response, Router, split_query
+from backstay.api.json_schema import json_schema
+from backstay.api.openapi import ActionDoc
 from backstay.api.render import JSON_HEADERS
 from backstay.errors import BadRequest, DeclarationError, Denied, FieldError, Invalid, Mistake, NotSignedIn, nearest
 from backstay.model.declare import Model, Reader, User
 from backstay.model.field import Default, Field
 from backstay.model.predicate import ANYONE, Condition, Slot, fold, normal
-from backstay.model.value import Money, Unfit, as_python, parse
+from backstay.model.value import Kind, Money, Unfit, as_python, parse
 from backstay.plan.ask import Ask, One
 from backstay.plan.write import parse_field
 from backstay.store.context import Context
@@ -80,6 +82,32 @@ class Action:
             return await self._render(result, request, engine)
 
         router.add(self.path, **{self.method: handler})
+
+    def document(self) -> ActionDoc:
+        """The action as the OpenAPI document shows it."""
+        properties: dict[str, Any] = {name: json_schema(part.kind) for name, part in self.fields.items()}
+        for name, kind in self.structs.items():
+            properties[name] = msgspec.json.schema(kind)
+        required = [name for name, part in self.fields.items() if part.default is None] + list(self.structs)
+        arguments = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+        return ActionDoc(
+            self.method, self.path, self.doc or self.name.replace("_", " "), arguments if properties else None,
+            self._returned(), signed_in=fold(self.allow, False, frozenset()) != ANYONE,
+        )  # fmt: skip
+
+    def _returned(self) -> dict[str, Any] | None:
+        if self.returns is None or self.returns is type(None):
+            return None
+        if self.returns is Reply:
+            return {}
+        if self.returns is Money:
+            return json_schema(Kind("money"))
+        if isinstance(self.returns, type) and issubclass(self.returns, Model):
+            return {"type": "object"}
+        try:
+            return msgspec.json.schema(self.returns)
+        except TypeError:
+            return {}
 
     def _permit(self, request: Request) -> None:
         actor = request.actor

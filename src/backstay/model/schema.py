@@ -68,7 +68,8 @@ def _tie(reader: Reader, entity: Entity, name: str, target: Entity, rule: ManyRu
         if between is None:
             reader.wrong(place, "the model in between is not part of this application.", "Add it to App(models=[...]).")
             return
-        back = _way_back(reader, place, between, entity, rule.via)
+        made = rule.through is True  # its relation back is named after this model, even where both are one model
+        back = _way_back(reader, place, between, entity, entity.name.lower() if made else rule.via)
         onward = [f.name for f in between.fields.values() if f.target is target and f.name != back]
         if not onward:
             reader.wrong(place, f"{between.name} has no relation to {target.name}.", f"Add one to {between.name}.")

@@ -282,8 +282,11 @@ def operand(value: object) -> Operand:
         return node  # type: ignore[return-value]
     if isinstance(value, Enum):
         return Value(value.value)
-    identity = value.__dict__.get("id") if hasattr(value, "__entity__") else None
-    return Value(str(identity)) if identity is not None else Value(value)
+    if hasattr(value, "__entity__"):
+        # A record without an id is nobody's: compared, it is like `me` of the anonymous, false in both polarities.
+        identity = value.__dict__.get("id")
+        return Value(str(identity)) if identity is not None else Me()
+    return Value(value)
 
 
 def condition(value: object) -> Condition:

@@ -70,6 +70,7 @@ from backstay.plan.tree import (
     Truth,
     Within,
     kind_of,
+    nullable,
 )
 
 TEXT_OPERATORS = ("contains", "icontains", "starts_with")
@@ -485,7 +486,8 @@ class Resolver:
             return self._as_amount(column)
         if kind.name == "money" and rest == ("currency",):
             if kind.currency:
-                return self.param(ParamSpec("fixed", TEXT, value=kind.currency))
+                code = self.param(ParamSpec("fixed", TEXT, value=kind.currency))
+                return Guarded(Null(column, True), code) if nullable(column) else code
             return self._guard(part, Column(frame.scope, part.columns[1], TEXT, part.nullable), frame, viewer)
         if kind.name in ("datetime", "date") and rest in (("day",), ("month",), ("year",)):
             return DatePart(column, rest[0])

@@ -166,12 +166,12 @@ def _closed(resolver: Resolver, field: Field) -> bool:
 
 def parse_field(field: Field, value: Any) -> Any:
     """The canonical value of a field, or `Unfit`; null only where the field may be null."""
+    if field.target is not None and hasattr(value, "__entity__"):
+        value = value.__dict__.get("id")
     if value is None:
         if not field.nullable:
             raise Unfit("required", "must not be null")
         return None
-    if field.target is not None and hasattr(value, "__entity__"):
-        value = value.__dict__.get("id")
     return parse(field.kind, value)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from backstay.plan.actor import Actor
 from backstay.store.engine import Engine
-from backstay.store.transaction import Hooks, Transaction, reference
+from backstay.store.transaction import Hooks, Transaction, whoever
 
 
 class AccountMaker(Protocol):
@@ -39,8 +39,8 @@ class Context:
 
     @property
     def me(self) -> Any:
-        """The signed-in user, to be compared with; nobody where nobody is signed in."""
-        return reference(self.engine.schema.user, self.actor.id) if self.actor.id is not None else None
+        """The signed-in user, to be compared with. Where nobody is signed in, no comparison with it holds."""
+        return whoever(self.engine.schema.user, self.actor)
 
     def has_role(self, role: str) -> bool:
         """Whether the actor has the role."""

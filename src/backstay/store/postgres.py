@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -95,6 +96,9 @@ class PostgresStore:
         except (OSError, asyncpg.PostgresError) as error:
             raise Unavailable(f"PostgreSQL does not answer: {type(error).__name__}.") from error
         await raw.set_type_codec("text", schema="pg_catalog", format="binary", encoder=_encode, decoder=bytes)
+        # The driver takes the last day there is for infinity; the tuple form means what it says.
+        for name, encoder, decoder in (("date", _days, _date), ("timestamptz", _microseconds, _instant)):
+            await raw.set_type_codec(name, schema="pg_catalog", format="tuple", encoder=encoder, decoder=decoder)
         connection = Connection(raw)
         self._all.append(connection)
         return connection
@@ -200,6 +204,25 @@ class PostgresStore:
                         await tx.run(text, ())
                         done.append(f"created index {name}")
         return done
+
+
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def _days(value: date) -> tuple[int]:
+    return (value.toordinal() - _EPOCH.toordinal(),)
+
+
+def _date(days: tuple[int]) -> date:
+    return date.fromordinal(days[0] + _EPOCH.toordinal())
+
+
+def _microseconds(value: datetime) -> tuple[int]:
+    return ((value - _EPOCH) // timedelta(microseconds=1),)
+
+
+def _instant(microseconds: tuple[int]) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds[0])
 
 
 def _encode(value: str | bytes) -> bytes:

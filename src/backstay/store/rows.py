@@ -12,9 +12,9 @@ from typing import Any
 from backstay.model.field import Entity, Field
 from backstay.model.folding import fold, search_text
 from backstay.model.value import KEY, TEXT
-from backstay.plan.tree import ParamSpec, WritePlan
+from backstay.plan.tree import Param, ParamSpec, WritePlan
 from backstay.store.dialect import Dialect, quoted
-from backstay.store.sql import Compiler, Encoders, encode
+from backstay.store.sql import Compiler, encode
 
 
 def columns_of(field: Field, value: Any) -> list[tuple[str, ParamSpec, Any]]:
@@ -41,10 +41,11 @@ def insert(entity: Entity, values: Mapping[str, Any], dialect: Dialect) -> tuple
     columns = [column for field in entity.fields.values() for column in columns_of(field, values.get(field.name))]
     if entity.search:
         columns.append(words_of(entity, values))
+    compiler = Compiler(dialect, [spec for _, spec, _ in columns])
     names = ", ".join(quoted(name) for name, _, _ in columns)
-    params = ", ".join(dialect.param(position, spec) for position, (_, spec, _) in enumerate(columns))
+    params = ", ".join(compiler.expr(Param(at, spec.kind)) for at, (_, spec, _) in enumerate(columns))
     text = f"INSERT INTO {quoted(entity.table)} ({names}) VALUES ({params})"
-    return text, _encoded(dialect, columns)
+    return text, encode(compiler.encoders, [value for _, _, value in columns])
 
 
 def update(
@@ -55,23 +56,19 @@ def update(
     columns = [column for name, value in values.items() for column in columns_of(entity.fields[name], value)]
     if any(name in values for name in entity.search):
         columns.append(words_of(entity, {**old, **values}))
-    first = len(plan.set_params)
-    sets = [f"{quoted(name)} = {dialect.param(first + at, spec)}" for at, (name, spec, _) in enumerate(columns)]
-    compiler = Compiler(dialect, plan.set_params)
-    sets += [f"{quoted(name)} = {compiler.expr(expr)}" for name, expr in plan.sets]
     identity = ("id", ParamSpec("fixed", KEY), plan.key)
-    where = f't0."id" = {dialect.param(first + len(columns), identity[1])}'
+    first = len(plan.set_params)
+    compiler = Compiler(dialect, [*plan.set_params, *(spec for _, spec, _ in columns), identity[1]])
+    sets = [f"{quoted(name)} = {compiler.expr(expr)}" for name, expr in plan.sets]
+    sets += [
+        f"{quoted(name)} = {compiler.expr(Param(first + at, spec.kind))}" for at, (name, spec, _) in enumerate(columns)
+    ]
+    where = f't0."id" = {compiler.expr(Param(first + len(columns), KEY))}'
     text = f'UPDATE {quoted(entity.table)} AS t0 SET {", ".join(sets)}, "_version" = t0."_version" + 1 WHERE {where}'
-    encoders = tuple(dialect.encoder(spec) for spec in plan.set_params)
-    return text, [*encode(encoders, set_values), *_encoded(dialect, [*columns, identity])]
+    return text, encode(compiler.encoders, [*set_values, *(value for _, _, value in columns), plan.key])
 
 
 def delete(entity: Entity, key: str, dialect: Dialect) -> tuple[str, list[Any]]:
     """The statement that ends a record."""
     spec = ParamSpec("fixed", KEY)
     return f'DELETE FROM {quoted(entity.table)} WHERE "id" = {dialect.param(0, spec)}', [key]
-
-
-def _encoded(dialect: Dialect, columns: list[tuple[str, ParamSpec, Any]]) -> list[Any]:
-    encoders: Encoders = tuple(dialect.encoder(spec) for _, spec, _ in columns)
-    return encode(encoders, [value for _, _, value in columns])

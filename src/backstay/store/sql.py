@@ -56,7 +56,8 @@ _SIGNS = {"eq": "=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _CALC = {"add": " + ", "subtract": " - ", "multiply": " * ", "concat": " || "}
 
 
-Encoders: TypeAlias = tuple[Callable[[Any], Any] | None, ...]
+Encoders: TypeAlias = tuple[tuple[int, Callable[[Any], Any] | None], ...]
+"""The parameters that a text uses, in its order: the place of each in the plan, and how it is encoded."""
 
 
 @dataclass(slots=True)
@@ -78,8 +79,8 @@ class Statement:
 def encode(encoders: Encoders, values: Sequence[Any]) -> list[Any]:
     """Canonical values as the driver takes them."""
     return [
-        value if encoder is None or value is None else encoder(value)
-        for encoder, value in zip(encoders, values, strict=True)
+        values[index] if encoder is None or values[index] is None else encoder(values[index])
+        for index, encoder in encoders
     ]
 
 
@@ -98,16 +99,21 @@ def compile_read(plan: ReadPlan, dialect: Dialect) -> Statement:
         text = " UNION ALL ".join(
             compiler.branch(position, columns, rest, widest) for position, (_, _, columns, rest) in enumerate(branches)
         )
-    encoders = tuple(dialect.encoder(spec) for spec in plan.params)
-    return Statement(text, plan, encoders, tuple((number, kind) for number, kind, _, _ in branches))
+    return Statement(text, plan, compiler.encoders, tuple((number, kind) for number, kind, _, _ in branches))
 
 
 class Compiler:
-    """Writes the text of one plan."""
+    """Writes the text of one plan. Parameters that it turns out not to need are left out."""
 
     def __init__(self, dialect: Dialect, params: Sequence[ParamSpec]) -> None:
         self.dialect = dialect
         self.params = params
+        self._used: dict[int, int] = {}
+
+    @property
+    def encoders(self) -> Encoders:
+        """How the parameters that were used are handed to the driver."""
+        return tuple((index, self.dialect.encoder(self.params[index])) for index in self._used)
 
     # Roots.
 
@@ -233,7 +239,8 @@ class Compiler:
         """A value."""
         match expr:
             case Param(index):
-                return self.dialect.param(index, self.params[index])
+                position = self._used.setdefault(index, len(self._used))
+                return self.dialect.param(position, self.params[index])
             case Column(scope, name):
                 return f"{alias(scope)}.{quoted(name)}"
             case Lookup(entity, scope, key, where, value):
@@ -291,7 +298,7 @@ class Compiler:
                 return f"{'NOT ' if negated else ''}EXISTS ({select})"
             case Matches(entity, scope, needle, negated):
                 text = self.dialect.matches(entity.table, alias(scope), self.expr(needle))
-                return self._negated(text, negated, False)
+                return self._negated(text, negated, True)
             case Behind(keys, values, descending):
                 here = self.dialect.row([self.expr(key) for key in keys])
                 there = self.dialect.row([self.expr(value) for value in values])
@@ -328,7 +335,7 @@ def compile_check(check: Check, dialect: Dialect) -> tuple[str, Encoders]:
     text = f"SELECT {', '.join(columns)} FROM {compiler.table(source)}{where} {'AND' if where else 'WHERE'} {identity}"
     if check.lock:
         text += dialect.lock(alias(source.scope))
-    return text, tuple(dialect.encoder(spec) for spec in check.params)
+    return text, compiler.encoders
 
 
 def alias(scope: int) -> str:

@@ -83,7 +83,7 @@ class SQLiteDialect:
             case "big_integer":
                 return Fragment(f"CAST({sql} AS TEXT)", False)
             case "boolean":
-                return Fragment(f"CASE {sql} WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END", True)
+                return Fragment(f"json(CASE {sql} WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END)", False)
             case "decimal":
                 sign = f"CASE WHEN {sql} < 0 THEN '-' ELSE '' END"
                 if kind.scale == 0:

@@ -81,8 +81,8 @@ class Transaction:
 
     @property
     def me(self) -> Any:
-        """The signed-in user, to be compared with; nobody where nobody is signed in."""
-        return reference(self._engine.schema.user, self.actor.id) if self.actor.id is not None else None
+        """The signed-in user, to be compared with. Where nobody is signed in, no comparison with it holds."""
+        return whoever(self._engine.schema.user, self.actor)
 
     @property
     def as_system(self) -> Transaction:
@@ -375,6 +375,14 @@ def reference(entity: Entity, key: str | None) -> Any:
         return None
     record = entity.model.__new__(entity.model)
     record.__dict__["id"] = UUID(key)
+    return record
+
+
+def whoever(user: Entity, actor: Actor) -> Model:
+    """The record that stands for an actor; one without an id stands for nobody."""
+    record = user.model.__new__(user.model)
+    if actor.id is not None:
+        record.__dict__["id"] = UUID(actor.id)
     return record
 
 

@@ -1,0 +1,66 @@
+"""The account routes: sign-up, log-in, log-out and `me`, by the contract.
+
+Invariant: answers for known and unknown accounts are the same; what decides is in `auth/`, and a token is in no
+address and no log.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from backstay.api.http import Header, Request, Response, Router
+from backstay.api.render import digest, json_response
+from backstay.auth.account import Accounts
+from backstay.errors import NotSignedIn, Problem
+
+_PRIVATE: tuple[Header, ...] = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
+
+
+def bearer_token(request: Request) -> str | None:
+    """The access token of a request, or nothing. Raises `invalid_token` for credentials of another kind."""
+    raw = request.header(b"authorization")
+    if raw is None:
+        return None
+    scheme, _, token = raw.partition(b" ")
+    if scheme.lower() != b"bearer" or not token:
+        raise Problem("Send the access token as Authorization: Bearer.", code="invalid_token")
+    return token.decode("latin-1").strip()
+
+
+class AccountRoutes:
+    """The handlers under `/api/auth`."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self.accounts = accounts
+
+    def serve(self, router: Router) -> None:
+        """Put the handlers into the router."""
+        router.add("/api/auth/signup", POST=self.signup)
+        router.add("/api/auth/login", POST=self.login)
+        router.add("/api/auth/logout", POST=self.logout)
+        router.add("/api/auth/me", GET=self.me)
+
+    async def signup(self, request: Request) -> Response:
+        """Open an account. Always the same answer: whether the address was free is told to its owner only."""
+        await self.accounts.signup(await request.object())
+        return Response(202, b'{"status":"accepted"}', _PRIVATE)
+
+    async def login(self, request: Request) -> Response:
+        """Sign in with email and password."""
+        held = await self.accounts.login(await request.object())
+        token = {"access_token": held.access_token, "token_type": "Bearer", "expires_in": held.expires_in}
+        body = b'{"user":' + held.user + b"," + msgspec.json.encode(token)[1:]
+        return Response(200, body, _PRIVATE)
+
+    async def logout(self, request: Request) -> Response:
+        """End the session whose token is sent."""
+        token = bearer_token(request)
+        if token is None:
+            raise NotSignedIn()
+        await self.accounts.logout(token)
+        return Response(204)
+
+    async def me(self, request: Request) -> Response:
+        """The signed-in user."""
+        body = await self.accounts.me(request.actor)
+        return json_response(request, body, f'W/"{digest(body)}"')

@@ -1,0 +1,278 @@
+"""`App`: the one place that knows every room. It builds each part once and hands it to the next.
+
+Invariant: an `App` that exists has a declaration without mistakes, and it is plain ASGI: any ASGI server runs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from backstay.api.accounts import AccountRoutes, bearer_token
+from backstay.api.action import Action
+from backstay.api.cursor import Cursors
+from backstay.api.http import Front, Receive, Request, Response, Router, Scope, Send
+from backstay.api.pages import action_docs, serve_pages
+from backstay.api.rest import Resource
+from backstay.auth.account import Accounts
+from backstay.auth.models import HIDDEN
+from backstay.errors import Problem, Unavailable
+from backstay.model.declare import Model
+from backstay.model.rule import Predicate, nobody
+from backstay.model.schema import declare
+from backstay.model.symbol import condition
+from backstay.plan.actor import ANONYMOUS, SYSTEM, Actor
+from backstay.plan.limits import Limits
+from backstay.settings import Settings, read_settings, secret_of
+from backstay.store.context import Context
+from backstay.store.engine import Engine
+from backstay.store.identity import uuid7_maker
+from backstay.store.port import Store
+from backstay.store.transaction import Hooks, Moment, Transaction
+from backstay.telemetry.log import Log
+
+F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
+
+
+class App:
+    """An application: a name and its models. The object is the ASGI application that servers run.
+
+    `models` are the classes that are kept and served; `user` is the class of its accounts where it is not the one
+    subclass of `User` among them; `limits` change what a question may cost. Raises `DeclarationError` with every
+    mistake of the declaration at once.
+
+    >>> from backstay import App, Model, Rules, User, anyone
+    >>> class Note(Model):
+    ...     text: str
+    ...     def rules(self, me: User) -> Rules:
+    ...         return Rules(read=anyone, create=me.signed_in)
+    >>> app = App("notes", models=[Note])
+    """
+
+    def __init__(
+        self, name: str, *, models: Sequence[type[Model]], user: type[Model] | None = None,
+        limits: Limits | None = None, version: str = "1.0.0",
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.version = version
+        self.limits = limits or Limits()
+        self.schema = declare(models, user=user, hidden=HIDDEN)
+        self.hooks = Hooks()
+        self.actions: list[Action] = []
+        self._seeds: list[Callable[..., Awaitable[Any]]] = []
+        self.settings: Settings | None = None
+        self._running: Running | None = None
+
+    # What the user's file declares beside its models.
+
+    def _hook(self, moment: Moment, model: type[Model]) -> Callable[[F], F]:
+        def keep(function: F) -> F:
+            self.hooks.add(moment, self.schema.of(model).name, function)
+            return function
+
+        return keep
+
+    def before_create(self, model: type[Model]) -> Callable[[F], F]:
+        """Run `async def hook(tx, record)` inside the transaction, before a record is added; it may change it.
+
+        Raise a `Conflict` or another problem to refuse. Queries of `tx` obey the rules of whoever asked.
+        """
+        return self._hook("before_create", model)
+
+    def after_create(self, model: type[Model]) -> Callable[[F], F]:
+        """Run `async def hook(tx, record)` inside the transaction, after a record was added."""
+        return self._hook("after_create", model)
+
+    def before_update(self, model: type[Model]) -> Callable[[F], F]:
+        """Run `async def hook(tx, record, old)` inside the transaction, before a change; it may change `record`."""
+        return self._hook("before_update", model)
+
+    def after_update(self, model: type[Model]) -> Callable[[F], F]:
+        """Run `async def hook(tx, record, old)` inside the transaction, after a change."""
+        return self._hook("after_update", model)
+
+    def before_delete(self, model: type[Model]) -> Callable[[F], F]:
+        """Run `async def hook(tx, record)` inside the transaction, before a record is deleted."""
+        return self._hook("before_delete", model)
+
+    def after_delete(self, model: type[Model]) -> Callable[[F], F]:
+        """Run `async def hook(tx, record)` inside the transaction, after a record was deleted."""
+        return self._hook("after_delete", model)
+
+    def action(self, route: str, *, allow: Predicate = nobody, status: int | None = None) -> Callable[[F], F]:
+        """Serve `async def action(ctx, ...)` at a route such as `"POST /api/quote"`, typed in and out.
+
+        `allow` says who may call it: `anyone`, `signed_in`, `role("staff")`; nobody when it is not named.
+        """
+
+        def keep(function: F) -> F:
+            self.actions.append(Action(route, function, condition(allow), status))
+            return function
+
+        return keep
+
+    def seed(self, function: F) -> F:
+        """Run `async def seed(ctx)` once, when `backstay dev` finds a database without records."""
+        self._seeds.append(function)
+        return function
+
+    async def seed_if_empty(self) -> int:
+        """Run the seeds where no served table has a record yet; returns how many records there are then."""
+        running = self.running
+        context = Context(running.engine, self.hooks, running.new_id, SYSTEM, running.accounts)
+        if not self._seeds or await self._count(context):
+            return 0
+        for function in self._seeds:
+            await function(context)
+        return await self._count(context)
+
+    async def _count(self, context: Context) -> int:
+        async with context.transaction() as tx:
+            return sum([await tx.count(e.model) for e in self.schema.by_plural().values()])
+
+    def routes(self) -> list[tuple[str, list[str]]]:
+        """The paths that are served, each with its methods."""
+        if self._running is not None:
+            router = self._running.router
+        else:
+            router = Running(self, Settings(secret_key="x" * 32), open_store(Settings(), self.limits)).router
+        return [(route.path, sorted(route.handlers)) for route in router.routes]
+
+    def openapi(self, roles: Sequence[str] = ()) -> dict[str, Any]:
+        """The OpenAPI document: the developer's whole one, or as somebody signed in with these roles sees it."""
+        from backstay.api.openapi import openapi
+
+        actor = Actor("", frozenset(roles)) if roles else SYSTEM
+        actions = action_docs(self.actions)
+        return openapi(
+            self.schema,
+            actor,
+            self.limits,
+            title=self.name,
+            version=self.version,
+            actions=actions,
+            everything=not roles,
+        )
+
+    # Running.
+
+    @property
+    def tables(self) -> Any:
+        """The SQLAlchemy `MetaData` of the running application's database, for raw statements."""
+        from backstay.store.tables import tables
+
+        return tables(self.schema, self.running.store.dialect.name)
+
+    @property
+    def running(self) -> Running:
+        """The parts of the started application."""
+        if self._running is None:
+            raise Unavailable("The application has not been started.")
+        return self._running
+
+    async def start(self, settings: Settings | None = None, *, extend: bool | None = None) -> Running:
+        """Open the database and build the parts. In development missing tables and columns are created."""
+        settings = settings or self.settings or read_settings()
+        store = open_store(settings, self.limits)
+        await store.open()
+        done = await store.extend(self.schema) if extend or (extend is None and settings.development) else []
+        self._running = Running(self, settings, store)
+        for sentence in done:
+            self._running.log.event("info", sentence)
+        return self._running
+
+    async def stop(self) -> None:
+        """Close what was opened."""
+        if self._running is not None:
+            running, self._running = self._running, None
+            running.log.flush()
+            running.accounts.close()
+            await running.store.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] == "http":
+            await self.running.front(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    await self.start()
+                except Exception as error:
+                    await send({"type": "lifespan.startup.failed", "message": f"{type(error).__name__}: {error}"})
+                    return
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+class Running:
+    """The parts of a started application."""
+
+    def __init__(self, app: App, settings: Settings, store: Store) -> None:
+        self.app = app
+        self.settings = settings
+        self.store = store
+        self.log = Log(settings.log_level, json=not settings.development)
+        self.engine = Engine(app.schema, store, app.limits)
+        self.new_id = uuid7_maker()
+        lifetime = timedelta(days=settings.session_days)
+        self.accounts = Accounts(self.engine, app.hooks, self.new_id, lifetime=lifetime)
+        cursors = Cursors(secret_of(settings))
+        router = Router()
+        for entity in app.schema.by_plural().values():
+            Resource(entity, self.engine, cursors, self.begin).serve(router)
+        for action in app.actions:
+            action.serve(router, self.engine, self.context)
+        AccountRoutes(self.accounts).serve(router)
+        serve_pages(router, app.schema, app.actions, app.limits, app.name, app.version)
+        router.add("/healthz", GET=self._healthz)
+        self.router = router
+        self.front = Front(router, self.identify, app.limits, self._observe)
+
+    def context(self, request: Request) -> Context:
+        """The surroundings of the user's own code for one request."""
+        return Context(self.engine, self.app.hooks, self.new_id, request.actor, self.accounts)
+
+    def begin(self, request: Request) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction for one request."""
+        return self.context(request).transaction()
+
+    async def identify(self, request: Request) -> Actor:
+        """Who sends a request: the bearer of a token, or nobody."""
+        token = bearer_token(request)
+        return ANONYMOUS if token is None else await self.accounts.identify(token)
+
+    async def _healthz(self, request: Request) -> Response:
+        return Response(
+            200, b'{"status":"ok"}', [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+        )
+
+    def _observe(self, request: Request, status: int, seconds: float, error: BaseException | None) -> None:
+        code = error.code if isinstance(error, Problem) else ""
+        self.log.request(request.id, request.method, request.path, status, seconds, request.actor.id, error, code)
+
+
+def open_store(settings: Settings, limits: Limits) -> Store:
+    """The store that a database URL names."""
+    url = settings.database
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite":
+        from backstay.store.sqlite import SQLiteStore
+
+        return SQLiteStore(rest.removeprefix("/") or ":memory:", limits)
+    if scheme in ("postgresql", "postgres"):
+        from backstay.store.postgres import PostgresStore
+
+        return PostgresStore(url, limits, settings.connections)
+    raise ValueError(f"DATABASE_URL begins with sqlite:/// or postgresql://, not {scheme}://.")

@@ -1,0 +1,193 @@
+"""The command line: `dev`, `serve`, `check`, `routes`, `openapi`, `user create`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from backstay.app import App, Running
+
+
+@click.group()
+@click.version_option(package_name="backstay")
+def backstay() -> None:
+    """The complete backend of a web application, declared in one Python file."""
+
+
+def _environment(file: str, env: str, host: str | None, port: int | None, database: str | None) -> Any:
+    """Put what the command line says into the environment, which the workers read, and read the settings."""
+    from backstay.settings import read_settings
+
+    os.environ["BACKSTAY_APP_FILE"] = file
+    os.environ["BACKSTAY_ENV"] = env
+    for name, value in (("HOST", host), ("PORT", str(port) if port else None), ("DATABASE_URL", database)):
+        if value:
+            os.environ[name] = value
+    try:
+        return read_settings()
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _with_app(app: App, work: Callable[[Running], Awaitable[Any]], *, extend: bool | None = None) -> Any:
+    """Start the application, do something with it, stop it."""
+    from backstay.errors import Problem
+
+    async def run() -> Any:
+        running = await app.start(extend=extend)
+        try:
+            return await work(running)
+        finally:
+            await app.stop()
+
+    try:
+        return asyncio.run(run())
+    except Problem as problem:
+        lines = [problem.detail, *(f"  {e.path}: {e.message}" for e in problem.errors)]
+        raise click.ClickException("\n".join(lines)) from None
+
+
+@backstay.command()
+@click.argument("file")
+@click.option("--host", help="Address to listen on (127.0.0.1).")
+@click.option("--port", type=int, help="Port to listen on (8000).")
+@click.option("--database", metavar="URL", help="Where the data lives; otherwise DATABASE_URL, or ./data.")
+@click.option("--reload/--no-reload", default=True, help="Start again when a Python file changes.")
+def dev(file: str, host: str | None, port: int | None, database: str | None, reload: bool) -> None:
+    """Serve FILE for development: tables are created and extended, errors explain themselves."""
+    from backstay.cli.load import load_app
+
+    settings = _environment(file, "development", host, port, database)
+    app = load_app(file)
+    app.settings = settings
+
+    async def seed(running: Running) -> int:
+        return await app.seed_if_empty()
+
+    seeded = _with_app(app, seed, extend=True)
+    base = f"http://{'localhost' if settings.host in ('127.0.0.1', '0.0.0.0') else settings.host}:{settings.port}"
+    where = settings.database.removeprefix("sqlite:///")
+    kind = "SQLite" if settings.database.startswith("sqlite") else "PostgreSQL"
+    shown = f"./{where} (SQLite)" if kind == "SQLite" else f"{where.rpartition('@')[2]} (PostgreSQL)"
+    click.echo(f"  API   {base}/api\n  Docs  {base}/docs\n  Data  {shown}")
+    if seeded:
+        click.echo(f"  Seed  {seeded} records")
+    click.echo("")
+    _serve(
+        settings.host,
+        settings.port,
+        1,
+        reload=os.path.dirname(os.path.abspath(file.partition(":")[0])) if reload else None,
+    )
+
+
+@backstay.command()
+@click.argument("file")
+@click.option("--host", help="Address to listen on (127.0.0.1).")
+@click.option("--port", type=int, help="Port to listen on (8000).")
+@click.option("--workers", type=int, default=1, show_default=True, help="Processes that serve.")
+@click.option("--database", metavar="URL", help="Where the data lives; otherwise DATABASE_URL, or ./data.")
+def serve(file: str, host: str | None, port: int | None, workers: int, database: str | None) -> None:
+    """Serve FILE for production."""
+    from backstay.cli.load import load_app
+
+    settings = _environment(file, "production", host, port, database)
+    app = load_app(file)
+    app.settings = settings
+
+    async def nothing(running: Running) -> None:
+        return None
+
+    _with_app(app, nothing, extend=True)
+    _serve(settings.host, settings.port, workers, reload=None)
+
+
+def _serve(host: str, port: int, workers: int, *, reload: str | None) -> None:
+    from granian import Granian
+    from granian.constants import Interfaces
+    from granian.log import LogLevels
+
+    options: dict[str, Any] = {}
+    if reload:
+        from pathlib import Path
+
+        options = {"reload": True, "reload_paths": [Path(reload)], "reload_ignore_dirs": ["data"]}
+    server = Granian(
+        "backstay.cli.load:served", address=host, port=port, interface=Interfaces.ASGI, workers=workers, factory=True,
+        log_level=LogLevels.warning, websockets=True, respawn_failed_workers=True, **options,
+    )  # fmt: skip
+    server.serve()
+
+
+@backstay.command()
+@click.argument("file")
+def check(file: str) -> None:
+    """Report every mistake in FILE's declaration, without starting anything."""
+    from backstay.cli.load import load_app
+
+    app = load_app(file)
+    served = app.schema.by_plural()
+    click.echo(f"{app.name}: {len(served)} models, {len(app.actions)} actions, no mistakes.")
+
+
+@backstay.command()
+@click.argument("file")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def routes(file: str, as_json: bool) -> None:
+    """List what FILE serves."""
+    from backstay.cli.load import load_app
+
+    app = load_app(file)
+    found = app.routes()
+    if as_json:
+        import json
+
+        click.echo(json.dumps([{"path": path, "methods": methods} for path, methods in found], indent=2))
+        return
+    for path, methods in found:
+        click.echo(f"{', '.join(methods):28} {path}")
+
+
+@backstay.command()
+@click.argument("file")
+@click.option("--as-role", "roles", multiple=True, help="As somebody signed in with this role sees it.")
+def openapi(file: str, roles: tuple[str, ...]) -> None:
+    """Print FILE's OpenAPI document: the whole of it, or as a role sees it."""
+    import json
+
+    from backstay.cli.load import load_app
+
+    click.echo(json.dumps(load_app(file).openapi(roles), indent=2, ensure_ascii=False))
+
+
+@backstay.group()
+def user() -> None:
+    """Accounts: the first one with a role is made here."""
+
+
+@user.command("create")
+@click.argument("file")
+@click.argument("email")
+@click.option("--role", "roles", multiple=True, help="A role to give; may be repeated.")
+@click.option("--name", default="", help="The person's name.")
+@click.option("--password", envvar="BACKSTAY_PASSWORD", help="Asked for when it is not given.")
+def user_create(file: str, email: str, roles: tuple[str, ...], name: str, password: str | None) -> None:
+    """Create an account in the database of FILE."""
+    from backstay.cli.load import load_app
+    from backstay.settings import read_settings
+
+    app = load_app(file)
+    app.settings = read_settings()
+    secret = password or click.prompt("Password", hide_input=True, confirmation_prompt=True)
+
+    async def create(running: Running) -> str:
+        fields = {"name": name} if name else {}
+        return await running.accounts.create_user(email, secret, list(roles), **fields)
+
+    key = _with_app(app, create, extend=True)
+    click.echo(f"Created {email} ({', '.join(roles) or 'no role'}): {key}")
