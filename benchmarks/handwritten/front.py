@@ -18,6 +18,13 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
+ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"private, no-cache"),
+    (b"vary", b"Authorization, Accept"),
+)
+
+
 class Page(NamedTuple):
     """A list as the statement made it: the rows as JSON, the keys of the last row if more follow, the count."""
 
@@ -74,6 +81,7 @@ class Front:
         except Problem as problem:
             content_type, status, body, tag = b"application/problem+json", problem.status, problem.body, b""
         headers = [
+            *ALWAYS,
             (b"content-type", content_type),
             (b"content-length", b"%d" % len(body)),
             (b"x-request-id", request_id or urandom(12).hex().encode()),
@@ -154,10 +162,10 @@ def _integer(name: str, text: str) -> int:
 
 
 def _list(page: Page, scope: dict[str, Any]) -> tuple[bytes, bytes]:
-    total = b"null" if page.total is None else b"%d" % page.total
+    total = b"" if page.total is None else b',"total":%d' % page.total
     if page.last is None:
-        return b'{"data":%b,"meta":{"next_cursor":null,"total":%b}}' % (page.data, total), b""
+        return b'{"data":%b,"meta":{"next_cursor":null%b}}' % (page.data, total), b""
     cursor = urlsafe_b64encode(dumps(page.last, separators=(",", ":")).encode()).rstrip(b"=")
-    body = b'{"data":%b,"meta":{"next_cursor":"%b","total":%b}}' % (page.data, cursor, total)
+    body = b'{"data":%b,"meta":{"next_cursor":"%b"%b}}' % (page.data, cursor, total)
     address = scope["path"].encode() + b"?" + scope["query_string"]
     return body, b'<%b&cursor=%b>; rel="next"' % (address, cursor)
