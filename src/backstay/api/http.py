@@ -43,7 +43,19 @@ class Response:
 class Request:
     """One request: what stands in its scope, and its body when asked for."""
 
-    __slots__ = ("_body", "_limits", "_receive", "actor", "id", "method", "params", "path", "query", "scope")
+    __slots__ = (
+        "_body",
+        "_headers",
+        "_limits",
+        "_receive",
+        "actor",
+        "id",
+        "method",
+        "params",
+        "path",
+        "query",
+        "scope",
+    )
 
     def __init__(self, scope: Scope, receive: Receive, limits: Limits) -> None:
         self.scope = scope
@@ -53,18 +65,18 @@ class Request:
         self.actor: Actor = ANONYMOUS
         self.params: dict[str, str] = {}
         self.id = ""
+        self._headers: dict[bytes, bytes] = dict(scope["headers"])
         self._receive = receive
         self._limits = limits
         self._body: bytes | None = None
 
     def header(self, name: bytes) -> bytes | None:
         """The value of a header by its lower-case name. Two different values of one name are refused."""
-        found: bytes | None = None
-        for key, value in self.scope["headers"]:
-            if key == name:
-                if found is not None and found != value:
+        found = self._headers.get(name)
+        if found is not None and len(self._headers) != len(self.scope["headers"]):
+            for key, value in self.scope["headers"]:
+                if key == name and value != found:
                     raise BadRequest(f"The header {name.decode()} is there twice.")
-                found = value
         return found
 
     async def body(self) -> bytes:
@@ -136,6 +148,7 @@ class Router:
     def __init__(self) -> None:
         self.routes: list[Route] = []
         self._fixed: dict[str, Route] = {}
+        self._records: dict[str, Route] = {}
         self._patterns: list[Route] = []
 
     def add(self, path: str, **handlers: Handler) -> None:
@@ -147,17 +160,28 @@ class Router:
         route = Route(path, handlers)
         self.routes.append(route)
         self._fixed = {r.path: r for r in self.routes if r.fixed}
-        self._patterns = [r for r in self.routes if not r.fixed]
+        self._records = {head: r for r in self.routes if (head := _before_id(r.path))}
+        self._patterns = [r for r in self.routes if not r.fixed and not _before_id(r.path)]
 
     def find(self, request: Request) -> Route | None:
         """The route of a request; its variables are put into it."""
         if (route := self._fixed.get(request.path)) is not None:
+            return route
+        head, _, last = request.path.rpartition("/")
+        if last and (route := self._records.get(head)) is not None:
+            request.params = {"id": last}
             return route
         for route in self._patterns:
             if (match := route.pattern.fullmatch(request.path)) is not None:
                 request.params = match.groupdict()
                 return route
         return None
+
+
+def _before_id(path: str) -> str:
+    """`/api/products` of `/api/products/{id}`; nothing for other forms of paths."""
+    head, _, last = path.rpartition("/")
+    return head if last == "{id}" and "{" not in head else ""
 
 
 class Front:
@@ -172,6 +196,13 @@ class Front:
         self.limits = limits
         self.observe = observe
         self.mounted = mounted
+        self._prefix = token_hex(6)
+        self._count = 0
+
+    def _new_id(self) -> str:
+        """An id for a request: random for the process, counted within it."""
+        self._count += 1
+        return f"{self._prefix}{self._count:06x}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One HTTP request."""
@@ -180,7 +211,7 @@ class Front:
         error: BaseException | None = None
         try:
             given = request.header(b"x-request-id")
-            request.id = given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else token_hex(8)
+            request.id = given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else self._new_id()
             route = self.router.find(request)
             if route is None and self.mounted is not None:
                 await self.mounted(scope, receive, send)
@@ -188,7 +219,7 @@ class Front:
             response = await self._answer(request, route)
         except Problem as problem:
             error = problem
-            request.id = request.id or token_hex(8)
+            request.id = request.id or self._new_id()
             response = problem_response(problem, request)
         except Exception as unexpected:
             error = unexpected

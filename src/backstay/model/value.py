@@ -187,6 +187,13 @@ def parse(kind: Kind, raw: object, *, from_text: bool = False) -> Any:
     return value
 
 
+def minor_units(kind: Kind, raw: object) -> object:
+    """In a condition, a number beside money of a fixed currency means its minor units."""
+    if kind.name == "money" and kind.currency and isinstance(raw, int) and not isinstance(raw, bool):
+        return Money(raw, kind.currency)
+    return raw
+
+
 def clean_text(raw: object) -> str:
     """`raw` as text that every database can hold: no NUL and no lone surrogate."""
     if not isinstance(raw, str):
@@ -322,12 +329,17 @@ def _duration(kind: Kind, raw: object, from_text: bool) -> timedelta:
     return value
 
 
-def _uuid(kind: Kind, raw: object, from_text: bool) -> str:
+def as_key(raw: object) -> str:
+    """An id in its canonical form."""
     if isinstance(raw, UUID):
         return str(raw)
     if isinstance(raw, str) and _UUID.fullmatch(raw):
         return raw.lower()
     raise Unfit("wrong_type", "must be an id such as 01890a5d-ac96-774b-bcce-b302099a8057")
+
+
+def _uuid(kind: Kind, raw: object, from_text: bool) -> str:
+    return as_key(raw)
 
 
 def _json(kind: Kind, raw: object, from_text: bool) -> Any:

@@ -5,16 +5,45 @@ Invariant: this is the only way a value from outside reaches a statement, and it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from backstay.errors import BadRequest
 from backstay.model.folding import fold, words
-from backstay.model.value import INTEGER, Money, Unfit, parse
+from backstay.model.value import INTEGER, Money, Unfit, as_key, minor_units, parse
 from backstay.plan.actor import Actor
 from backstay.plan.limits import Limits
 from backstay.plan.tree import ParamSpec, ReadPlan
+
+Binder: TypeAlias = Callable[[Sequence[Any], Actor, datetime, Sequence[Any]], Any]
+
+
+def binder(spec: ParamSpec, limits: Limits) -> Binder:
+    """What makes one parameter's canonical value from (values, actor, now, old values)."""
+    index = spec.index
+    match spec.source:
+        case "slot":
+            if spec.kind.name == "uuid" and not spec.many:
+                return lambda values, actor, now, old: _key(spec, values[index])
+            return lambda values, actor, now, old: _slot(spec, values[index], limits)
+        case "me":
+            return lambda values, actor, now, old: actor.id
+        case "now":
+            offset = spec.value
+            return lambda values, actor, now, old: now + offset
+        case "key":
+            return lambda values, actor, now, old: values[index]
+        case "old":
+            return lambda values, actor, now, old: old[index]
+        case _:
+            constant = _part(spec, spec.value)
+            return lambda values, actor, now, old: constant
+
+
+def binders(params: Sequence[ParamSpec], limits: Limits) -> tuple[Binder, ...]:
+    """The binders of a plan; kept with its statement."""
+    return tuple(binder(spec, limits) for spec in params)
 
 
 def bind(
@@ -22,21 +51,14 @@ def bind(
     old: Sequence[Any] = (),
 ) -> list[Any]:  # fmt: skip
     """Canonical values for the parameters, in order. Raises `BadRequest` that names the place of an unfit one."""
-    bound: list[Any] = []
-    for spec in params:
-        if spec.source == "slot":
-            bound.append(_slot(spec, values[spec.index], limits))
-        elif spec.source == "me":
-            bound.append(actor.id)
-        elif spec.source == "now":
-            bound.append(now + spec.value)
-        elif spec.source == "key":
-            bound.append(values[spec.index])
-        elif spec.source == "old":
-            bound.append(old[spec.index])
-        else:
-            bound.append(_part(spec, spec.value))
-    return bound
+    return [make(values, actor, now, old) for make in binders(params, limits)]
+
+
+def _key(spec: ParamSpec, raw: Any) -> str:
+    try:
+        return as_key(raw)
+    except Unfit as unfit:
+        raise BadRequest(f"{spec.place or 'An id'} {unfit}.", code="invalid_filter") from None
 
 
 def check_cost(plan: ReadPlan, bound: Sequence[Any], limits: Limits) -> None:
@@ -62,10 +84,8 @@ def _slot(spec: ParamSpec, raw: Any, limits: Limits) -> Any:
                 raise Unfit("wrong_type", "must be a list")
             if len(items) > limits.max_in:
                 raise Unfit("too_long", f"must have at most {limits.max_in} entries")
-            return [_part(spec, parse(spec.kind, item, from_text=spec.from_text)) for item in items]
-        if spec.kind.name == "money" and isinstance(raw, int) and spec.kind.currency and not isinstance(raw, bool):
-            raw = Money(raw, spec.kind.currency)
-        value = parse(spec.kind, raw, from_text=spec.from_text)
+            return [_part(spec, _parse(spec, item)) for item in items]
+        value = _parse(spec, raw)
         too_long = (
             len(value) > limits.max_needle or len(words(value)) > limits.max_words if spec.part == "words" else False
         )
@@ -74,6 +94,10 @@ def _slot(spec: ParamSpec, raw: Any, limits: Limits) -> Any:
         return _part(spec, value)
     except Unfit as unfit:
         raise BadRequest(f"{spec.place or 'A value'} {unfit}.", code="invalid_filter") from None
+
+
+def _parse(spec: ParamSpec, raw: Any) -> Any:
+    return parse(spec.kind, minor_units(spec.kind, raw), from_text=spec.from_text)
 
 
 def _window(spec: ParamSpec, raw: Any) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 from backstay.model.field import Schema
 from backstay.plan.actor import Actor
 from backstay.plan.ask import Ask
-from backstay.plan.bind import bind, check_cost
+from backstay.plan.bind import binders, check_cost
 from backstay.plan.limits import Limits
 from backstay.plan.planner import plan_read
 from backstay.plan.tree import ListRoot, OneRoot
@@ -65,6 +65,7 @@ class Engine:
         key = (ask.roots, actor.standing)
         if (statement := self._remembered.get(key)) is None:
             statement = compile_read(plan_read(ask, self.schema, actor, self.limits), self.store.dialect)
+            statement.binders = binders(statement.plan.params, self.limits)
             self.remember(key, statement)
         return statement
 
@@ -83,7 +84,8 @@ class Engine:
     ) -> list[Found]:
         """Run a compiled plan with these values."""
         plan = statement.plan
-        bound = bind(plan.params, values, actor, self.clock(), self.limits)
+        now = self.clock()
+        bound = [make(values, actor, now, ()) for make in statement.binders]
         if plan.windows:
             check_cost(plan, bound, self.limits)
         encoded = statement.encode(bound)

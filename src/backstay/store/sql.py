@@ -8,10 +8,11 @@ the number of its branch in front. Invariant: every atom is two-valued; what may
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from backstay.model.value import Kind
+from backstay.plan.bind import Binder
 from backstay.plan.tree import (
     All,
     Any_,
@@ -69,7 +70,8 @@ class Statement:
     encoders: Encoders
     branches: tuple[tuple[int, str], ...]
     """For several branches: the root each belongs to, and `rows` or `total`."""
-    expensive: bool = field(default=False)
+    expensive: bool = False
+    binders: tuple[Binder, ...] = ()
 
     def encode(self, bound: Sequence[Any]) -> list[Any]:
         """The parameters as the driver takes them."""
@@ -268,9 +270,14 @@ class Compiler:
                 return self.dialect.rank(alias(scope), self.expr(needle))
 
     def _total(self, fn: str, source: Source, value: Expr | None, kind: Kind) -> str:
-        inner = self.expr(value) if value is not None else "*"
-        measured = "count(*)" if value is None else self.dialect.measure(fn, inner, kind, kind_of(value))
-        return f"(SELECT {measured} FROM {self.table(source)}{self.where(source)})"
+        rows = f"{self.table(source)}{self.where(source)}"
+        if value is None:
+            return f"(SELECT count(*) FROM {rows})"
+        inner = self.expr(value)
+        if not isinstance(value, Column) or value.scope != source.scope:
+            # SQL counts an aggregate of values from outside as one of the query outside.
+            rows, inner = f"(SELECT {inner} AS v FROM {rows}) AS s", "s.v"
+        return f"(SELECT {self.dialect.measure(fn, inner, kind, kind_of(value))} FROM {rows})"
 
     # Predicates.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 import traceback
 from datetime import UTC, datetime
 from typing import IO, Any
@@ -27,6 +28,8 @@ class Log:
         self._stream = stream or sys.stderr
         self._lines: list[str] = []
         self._waiting = False
+        self._second = 0
+        self._stamp = ""
 
     def event(self, level: str, event: str, **values: Any) -> None:
         """One event with its values."""
@@ -48,22 +51,25 @@ class Log:
         level = "error" if status >= 500 else "info"
         if LEVELS[level] < self.level:
             return
-        now = datetime.now(UTC)
-        path = path.encode("unicode_escape").decode()
+        if not path.isascii() or not path.isprintable() or '"' in path or "\\" in path:
+            path = path.encode("unicode_escape").decode().replace('"', "'")
+        moment = time.time()
+        if int(moment) != self._second:
+            self._second = int(moment)
+            self._stamp = datetime.fromtimestamp(self._second, UTC).isoformat()[:19]
         if self.json:
-            body: dict[str, Any] = {
-                "ts": now.isoformat(timespec="milliseconds"), "level": level, "event": "request", "method": method,
-                "path": path, "status": status, "ms": round(seconds * 1000, 2), "request_id": request_id,
-            }  # fmt: skip
-            if actor is not None:
-                body["actor"] = actor
-            if code:
-                body["code"] = code
-            self._put(msgspec.json.encode(body).decode())
+            whom = f',"actor":"{actor}"' if actor is not None else ""
+            why = f',"code":"{code}"' if code else ""
+            self._put(
+                f'{{"ts":"{self._stamp}.{int(moment * 1000) % 1000:03}Z","level":"{level}","event":"request",'
+                f'"method":"{method}","path":"{path}","status":{status},"ms":{seconds * 1000:.2f},'
+                f'"request_id":"{request_id}"{whom}{why}}}'
+            )
         else:
             colour = _COLOURS.get(status // 100, "0")
             shown = f"\x1b[{colour}m{status}\x1b[0m" if self._stream.isatty() else str(status)
-            self._put(f"{now:%H:%M:%S} {shown} {method:6} {path} {seconds * 1000:.1f} ms {request_id} {code}".rstrip())
+            said = f"{self._stamp[11:]} {shown} {method:6} {path} {seconds * 1000:.1f} ms {request_id} {code}"
+            self._put(said.rstrip())
         if error is not None and status >= 500:
             self._put("".join(traceback.format_exception(error)).rstrip())
 
