@@ -39,7 +39,7 @@ from backstay.model.predicate import (
     fold,
     normal,
 )
-from backstay.model.value import INSTANT, INTEGER, KEY, TEXT, Kind, Money, parse, unnamed
+from backstay.model.value import INSTANT, INTEGER, KEY, TEXT, Kind, Money, minor_units, parse, unnamed
 
 Row: TypeAlias = Mapping[str, Any]
 """Canonical values by field name; a relation holds the id of its record."""
@@ -305,10 +305,8 @@ def _kind_at(entity: Entity, names: tuple[str, ...], evaluation: _Evaluation) ->
 
 
 def _fit(kind: Kind, raw: Any) -> Any:
-    """A constant as a canonical value; a number beside money of a fixed currency means its minor units."""
-    if kind.name == "money" and isinstance(raw, int) and not isinstance(raw, bool):
-        return Money(raw, kind.currency)
-    return parse(kind, raw)
+    """A constant as a canonical value."""
+    return parse(kind, minor_units(kind, raw))
 
 
 def _nothing(kind: Kind) -> Any:

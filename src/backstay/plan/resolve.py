@@ -40,7 +40,7 @@ from backstay.model.predicate import (
     negate,
     normal,
 )
-from backstay.model.value import INSTANT, INTEGER, KEY, TEXT, Kind, Unfit, parse, unnamed
+from backstay.model.value import INSTANT, INTEGER, KEY, TEXT, Kind, Unfit, minor_units, parse, unnamed
 from backstay.plan.actor import Actor
 from backstay.plan.limits import Limits
 from backstay.plan.tree import (
@@ -531,7 +531,8 @@ class Resolver:
         if isinstance(operand, Slot):
             return self.param(ParamSpec("slot", kind, operand.index, many, part, operand.place, operand.from_text))
         try:
-            value = [parse(kind, item) for item in operand.value] if many else parse(kind, operand.value)
+            raw = operand.value
+            value = [_parse(kind, item) for item in raw] if many else _parse(kind, raw)
         except Unfit as unfit:
             raise BadRequest(f"{operand.value!r} {unfit}.", code="invalid_filter") from None
         return self.param(ParamSpec("fixed", kind, 0, many, part, value=value))
@@ -544,6 +545,10 @@ class Resolver:
                 return replace(expr, value=self._folded(expr.value))
             case _:
                 raise BadRequest("icontains applies to stored texts.", code="invalid_filter")
+
+
+def _parse(kind: Kind, raw: object) -> Any:
+    return parse(kind, minor_units(kind, raw))
 
 
 def _wide(kind: Kind) -> Kind:
