@@ -1,0 +1,277 @@
+"""Accounts: opening one, signing in and out, and what the command line does to them.
+
+Invariant: an answer tells nobody whether an address has an account. A sign-up ends alike for a free and for a taken
+address, a log-in fails alike for a wrong password, an unknown address and a disabled account, after the same work;
+hashing is done before a transaction begins.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from time import monotonic as monotonic_seconds
+from typing import Any
+
+import msgspec
+
+from backstay.auth.address import canonical_address
+from backstay.auth.form import Opening, parse_entry, parse_opening, refuse
+from backstay.auth.models import AccountCredential
+from backstay.auth.password import Passwords, check_password
+from backstay.auth.session import HOLDER, Holder, Sessions
+from backstay.errors import Conflict, Denied, FieldError, NotFound, NotSignedIn, Problem
+from backstay.model.declare import Model
+from backstay.model.predicate import Compare, Path, Slot
+from backstay.model.value import Unfit
+from backstay.plan.actor import SYSTEM, Actor
+from backstay.plan.ask import Ask, Create, Listing, One, Selection, Update
+from backstay.store.engine import Engine
+from backstay.store.transaction import Hooks, Transaction
+
+CREDENTIAL = AccountCredential.__name__
+_ID = Selection(False, (("id", "id"),))
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """The outcome of a log-in: the user as JSON (as they may see themself), a bearer token and its life in seconds."""
+
+    user_id: str
+    user: bytes
+    access_token: str
+    expires_in: int
+
+    def __repr__(self) -> str:
+        return f"SignedIn({self.user_id!r})"
+
+
+class _Credential(msgspec.Struct, frozen=True):
+    id: str
+    password_hash: str
+    user: Holder
+
+
+class _Undone(Exception):
+    """Takes back what was only tried."""
+
+
+class Accounts:
+    """The accounts of one application. One object a process; `close` it at the end.
+
+    Its models (`auth.models.HIDDEN`) must be part of the engine's schema. It adds a hook before those of the
+    application, so that every address is stored in its one canonical form, whoever writes it.
+    """
+
+    def __init__(
+        self, engine: Engine, hooks: Hooks, new_id: Callable[[], str], *,
+        lifetime: timedelta = timedelta(days=30), passwords: Passwords | None = None,
+        monotonic: Callable[[], float] = monotonic_seconds,
+    ) -> None:  # fmt: skip
+        self.passwords = passwords or Passwords()
+        self.sessions = Sessions(engine, new_id, lifetime, monotonic)
+        self._engine = engine
+        self._hooks = hooks
+        self._new_id = new_id
+        self._user = engine.schema.user
+        for moment in ("before_create", "before_update"):
+            hooks.by_moment.setdefault((moment, self._user.name), []).insert(0, _keep_canonical)
+
+    def close(self) -> None:
+        """End the threads that hash passwords."""
+        self.passwords.close()
+
+    # For everybody.
+
+    async def signup(self, body: Mapping[str, Any]) -> None:
+        """Open an account from `{"email", "password", ...}`; the person then logs in. Says nothing on purpose.
+
+        Own fields of the user class may be sent where their owner may set them. Hooks of the user class run with
+        system authority, and `tx.me` is the new user. Where the address is taken, all of it is tried and taken
+        back, so that a hook, or another value that is taken, refuses both alike. Raises `BadRequest`
+        `unknown_field`, `Invalid`, `Conflict` for a value other than the address, `Unavailable`.
+        Three round trips and two more to begin and to commit; one more for each relation that is sent.
+        """
+        opening = parse_opening(body, self._engine.schema, self._engine.limits, self._new_id())
+        await self._check_links(opening)
+        password_hash = await self.passwords.hash(opening.password)
+        if (owner := await self._find(opening.email)) is not None:
+            await self._rehearse(owner, opening, password_hash)
+            return
+        try:
+            async with self._transaction(opening.key) as tx:
+                await self._add(tx, opening.key, {**opening.values, "email": opening.email}, password_hash)
+        except Conflict as conflict:  # somebody was quicker with the same address
+            if not any(error.path == "email" for error in conflict.errors):
+                raise
+
+    async def login(self, body: Mapping[str, Any]) -> SignedIn:
+        """Sign in with `{"email", "password"}`. Raises `NotSignedIn` `invalid_credentials`, whatever is wrong.
+
+        Three round trips and two more to begin and to commit; a failure takes one, and always one hashing.
+        Raises `BadRequest` `unknown_field` and `Invalid` for another body, `Unavailable` where too many wait.
+        """
+        entry = parse_entry(body)
+        known = await self._credential(entry.email or "")
+        if known is not None and (known.user.disabled or entry.password is None):
+            known = None
+        right = await self.passwords.verify(known.password_hash if known else None, entry.password or "")
+        if known is None or not right:
+            raise NotSignedIn("The email address or the password is wrong.", code="invalid_credentials")
+        await self._renew(known, entry.password or "")
+        async with self._transaction(known.user.id) as tx:
+            session, token = await self.sessions.begin(tx, known.user.id)
+        actor = Actor(known.user.id, frozenset(known.user.roles), session=session)
+        seconds = int(self.sessions.lifetime.total_seconds())
+        return SignedIn(known.user.id, await self.me(actor), token, seconds)
+
+    async def identify(self, token: str) -> Actor:
+        """Who holds this bearer token. Raises `NotSignedIn` `invalid_token`. At most one round trip a second."""
+        return await self.sessions.identify(token)
+
+    async def logout(self, token: str) -> None:
+        """End the session of this token, at once here and within a second elsewhere. Raises `NotSignedIn`."""
+        actor = await self.identify(token)
+        async with self._transaction(actor.id) as tx:
+            await self.sessions.end(tx, actor.session)
+        self.sessions.forget()
+
+    async def me(self, actor: Actor) -> bytes:
+        """The signed-in user as JSON, as they may see themself; `{"id"}` where no rule lets them. One round trip."""
+        if actor.id is None:
+            raise NotSignedIn()
+        try:
+            (found,) = await self._engine.read(Ask((One(self._user.name, Slot(0, "id")),), (actor.id,)), actor)
+        except (NotSignedIn, Denied):
+            return msgspec.json.encode({"id": actor.id})
+        return found.one or msgspec.json.encode({"id": actor.id})
+
+    # For the command line and own code: no rule applies.
+
+    async def create_user(self, email: str, password: str | None, roles: Sequence[str] = (), **fields: Any) -> str:
+        """Make an account, with roles; the only way to a first administrator. Returns the id of the user.
+
+        Without a password nobody can sign in to it yet. Raises `Invalid`, and `Conflict` where it exists.
+        """
+        errors: list[FieldError] = []
+        address = _address(email, errors)
+        try:
+            password_hash = None if password is None else check_password(password, address)
+        except Unfit as unfit:
+            errors.append(FieldError("password", unfit.code, f"{unfit}."))
+        refuse(errors)
+        password_hash = None if password is None else await self.passwords.hash(password)
+        key = self._new_id()
+        async with self._transaction(key) as tx:
+            await self._add(tx, key, {**fields, "email": address, "roles": list(roles)}, password_hash)
+        return key
+
+    async def set_roles(self, email: str, roles: Sequence[str]) -> None:
+        """Give a user exactly these roles; seen everywhere within a second. Raises `NotFound`."""
+        await self._change(email, {"roles": list(dict.fromkeys(roles))})
+
+    async def disable(self, email: str, disabled: bool = True) -> None:
+        """Shut an account and end its sessions, or open it again. Raises `NotFound`."""
+        await self._change(email, {"disabled": disabled})
+
+    async def _change(self, email: str, values: Mapping[str, Any]) -> None:
+        errors: list[FieldError] = []
+        address = _address(email, errors)
+        refuse(errors)
+        if (user := await self._find(address)) is None:
+            raise NotFound(f"There is no account {address}.")
+        async with self._transaction() as tx:
+            await tx.write(Update(self._user.name, user, values))
+            if values.get("disabled"):
+                await self.sessions.end_all(tx, user)
+        self.sessions.forget()
+
+    # Parts.
+
+    @asynccontextmanager
+    async def _transaction(self, user: str | None = None) -> AsyncIterator[Transaction]:
+        async with self._engine.store.transaction() as writing:
+            yield Transaction(self._engine, writing, Actor(user, system=True), self._hooks, self._new_id)
+
+    async def _add(self, tx: Transaction, key: str, values: Mapping[str, Any], password_hash: str | None) -> None:
+        await tx.write(Create(self._user.name, values, key))
+        if password_hash is not None:
+            await tx.write(Create(CREDENTIAL, {"user": key, "password_hash": password_hash}))
+
+    async def _rehearse(self, owner: str, opening: Opening, password_hash: str) -> None:
+        """Try the account with the owner of its address out of the way, and take everything back."""
+        _, _, domain = opening.email.rpartition("@")
+        elsewhere = f"{secrets.token_hex(16)}@{domain[-200:].lstrip('.-')}"
+        try:
+            async with self._engine.store.transaction() as writing:
+                quiet = Transaction(self._engine, writing, SYSTEM, Hooks(), self._new_id)
+                await quiet.write(Update(self._user.name, owner, {"email": elsewhere}))
+                actor = Actor(opening.key, system=True)
+                tx = Transaction(self._engine, writing, actor, self._hooks, self._new_id)
+                await self._add(tx, opening.key, {**opening.values, "email": opening.email}, password_hash)
+                raise _Undone
+        except _Undone:
+            return
+
+    async def _check_links(self, opening: Opening) -> None:
+        """What a new user refers to must be visible to them, as for every other write."""
+        errors = []
+        for name, value in opening.values.items():
+            target = self._user.fields[name].target
+            if target is None or value is None:
+                continue
+            try:
+                ask = Ask((One(target.name, Slot(0, name), _ID),), (value,))
+                (found,) = await self._engine.read(ask, Actor(opening.key))
+                seen = found.one is not None
+            except (NotSignedIn, Denied):
+                seen = False
+            if not seen:
+                errors.append(FieldError(name, "not_found", "names no record that you can see."))
+        refuse(errors)
+
+    async def _find(self, address: str) -> str | None:
+        """The id of the user with a canonical address."""
+        listing = Listing(self._user.name, _ID, Compare("eq", Path(("email",)), Slot(0, "email")))
+        (found,) = await self._engine.read(Ask((listing,), (address,)), SYSTEM)
+        return str(msgspec.json.decode(found.one)["id"]) if found.one is not None else None
+
+    async def _credential(self, address: str) -> _Credential | None:
+        """The password of the user with a canonical address."""
+        selection = Selection(False, (("id", "id"), ("password_hash", "password_hash")), (HOLDER,))
+        listing = Listing(CREDENTIAL, selection, Compare("eq", Path(("user", "email")), Slot(0, "email")))
+        (found,) = await self._engine.read(Ask((listing,), (address,)), SYSTEM)
+        return msgspec.json.decode(found.one, type=_Credential) if found.one is not None else None
+
+    async def _renew(self, known: _Credential, password: str) -> None:
+        """Hash a password again that was hashed with other parameters, unless it was changed meanwhile."""
+        if not self.passwords.outdated(known.password_hash):
+            return
+        values = {"password_hash": await self.passwords.hash(password)}
+        guard = Compare("eq", Path(("password_hash",)), Slot(0, "password_hash"))
+        try:
+            async with self._transaction() as tx:
+                await tx.write(Update(CREDENTIAL, known.id, values, guard, (known.password_hash,)))
+        except Problem as problem:
+            if problem.code != "precondition_failed":
+                raise
+
+
+def _address(email: object, errors: list[FieldError]) -> str:
+    try:
+        return canonical_address(email)
+    except Unfit as unfit:
+        errors.append(FieldError("email", unfit.code, f"{unfit}."))
+        return ""
+
+
+async def _keep_canonical(_: Transaction, user: Model, *__: Model) -> None:
+    """Before every write of a user: the address in its one form."""
+    errors: list[FieldError] = []
+    written = user.__dict__.get("email")
+    address = _address(written, errors) if written is not None else None
+    refuse(errors)
+    if address != written:
+        user.__dict__["email"] = address

@@ -1,0 +1,119 @@
+"""What a person sends to open an account or to sign in, checked and canonical.
+
+Invariant: only what is named here, or what the user class lets its own owner set, is taken from a request; roles,
+`disabled`, ids and anything else the server decides are refused by the same code that refuses them in a create.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from backstay.auth.address import canonical_address
+from backstay.auth.password import LONGEST, check_password
+from backstay.errors import BadRequest, FieldError, Invalid, nearest
+from backstay.model.field import Schema
+from backstay.model.predicate import ANYONE
+from backstay.model.value import Unfit, clean_text
+from backstay.plan.actor import Actor
+from backstay.plan.limits import Limits
+from backstay.plan.resolve import Resolver
+from backstay.plan.write import parse_values
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A new account: the id it will have, its canonical address, a good password and its own fields."""
+
+    key: str
+    email: str
+    password: str
+    values: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Opening({self.email!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A try to sign in. What cannot be an address or a password is `None`: it is wrong like any other."""
+
+    email: str | None
+    password: str | None
+
+    def __repr__(self) -> str:
+        return f"Entry({self.email!r})"
+
+
+def parse_opening(body: Mapping[str, Any], schema: Schema, limits: Limits, key: str) -> Opening:
+    """The body of a sign-up. Fields of the user class are taken as the new user itself, without any role, may set them.
+
+    A field whose rule on writing depends on the record is not taken: there is no record yet. Raises `BadRequest`
+    `unknown_field`, else `Invalid` with every wrong value.
+    """
+    own = {name: value for name, value in body.items() if name not in ("email", "password")}
+    resolver = Resolver(schema, Actor(key), limits)
+    errors: list[FieldError] = []
+    values: dict[str, Any] = {}
+    try:
+        values = parse_values(resolver, schema.user, own, creating=False)
+    except Invalid as invalid:
+        errors += invalid.errors
+    errors += [
+        FieldError(name, "required", "is required.")
+        for name, field in schema.user.fields.items() if field.required and name not in body and name != "email"
+    ]  # fmt: skip
+    errors += [
+        FieldError(name, "read_only", "cannot be set at sign-up.")
+        for name in values if resolver.fold(schema.user.fields[name].write) != ANYONE
+    ]  # fmt: skip
+    email = password = ""
+    for name in ("email", "password"):
+        try:
+            if name not in body:
+                raise Unfit("required", "is required")
+            if name == "email":
+                email = canonical_address(body[name])
+            else:
+                password = check_password(body[name], email)
+        except Unfit as unfit:
+            errors.append(FieldError(name, unfit.code, f"{unfit}."))
+    refuse(errors)
+    return Opening(key, email, password, values)
+
+
+def parse_entry(body: Mapping[str, Any]) -> Entry:
+    """The body of a log-in. Raises `BadRequest` `unknown_field`, or `Invalid` where the two are not texts."""
+    named = ("email", "password")
+    if unknown := [name for name in body if name not in named]:
+        raise BadRequest(
+            f'A log-in has no field "{unknown[0]}".{nearest(unknown[0], named)}', code="unknown_field",
+            errors=[FieldError(name, "unknown_field", "is no field of a log-in.") for name in unknown],
+        )  # fmt: skip
+    refuse([FieldError(name, "required", "is required.") for name in named if name not in body] + [
+        FieldError(name, "wrong_type", "must be a text.") for name in named if not isinstance(body.get(name, ""), str)
+    ])  # fmt: skip
+    return Entry(_or_none(canonical_address, body["email"]), _or_none(_short, body["password"]))
+
+
+def refuse(errors: list[FieldError]) -> None:
+    """Raise `Invalid` where there are errors, naming the first."""
+    if errors:
+        more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
+        raise Invalid(f'"{errors[0].path}" {errors[0].message}{more}', errors=errors)
+
+
+def _short(raw: object) -> str:
+    password = clean_text(raw)
+    if len(password) > LONGEST:
+        raise Unfit("too_long", "is longer than any password")
+    return password
+
+
+def _or_none(read: Any, raw: object) -> str | None:
+    try:
+        found: str = read(raw)
+    except Unfit:
+        return None
+    return found

@@ -1,0 +1,43 @@
+"""What accounts keep beside the user: ordinary models, hidden from every protocol and without a single rule.
+
+Invariant: no secret is stored, only what proves one: the Argon2id hash of a password, the SHA-256 of a token.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import annotated_types as at
+
+from backstay.model.declare import Model, User
+from backstay.model.field import Index
+from backstay.model.rule import on_delete, unique
+from backstay.model.value import Format
+
+
+class AccountCredential(Model):
+    """The password of a user."""
+
+    user: Annotated[User, on_delete("cascade")]
+    password_hash: Annotated[str, at.Len(1, 500)]
+
+    def indexes(self) -> list[Index]:
+        return [unique(self.user)]
+
+
+class AccountSession(Model):
+    """One sign-in, for as long as its token is good."""
+
+    user: Annotated[User, on_delete("cascade")]
+    # Hexadecimal digits are a slug, and a slug has no folded copy beside it.
+    token_hash: Annotated[str, Format("slug"), at.Len(64, 64)]
+    expires_at: datetime
+    ended_at: datetime | None = None
+
+    def indexes(self) -> list[Index]:
+        return [unique(self.token_hash)]
+
+
+HIDDEN: tuple[type[Model], ...] = (AccountCredential, AccountSession)
+"""For `declare(models, hidden=HIDDEN)`: every application with accounts has them."""

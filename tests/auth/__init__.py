@@ -1,0 +1,1 @@
+"""Who is asking: accounts, passwords, sessions and their tokens, on every database."""
