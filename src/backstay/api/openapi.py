@@ -1,0 +1,267 @@
+"""The OpenAPI 3.1 document of an application, as one standing sees it: made from the declaration, never by hand.
+
+Invariant: what it says follows from the same declaration and limits that serve the requests, and a field that this
+standing may not read is nowhere in it. Rules are told to the developer only (`everything`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from backstay.api.json_schema import json_schema
+from backstay.api.openapi_answers import (
+    ACCEPTED,
+    HEADERS,
+    LOGIN,
+    PROBLEM,
+    SAME,
+    answer,
+    body,
+    problem_responses,
+    session,
+)
+from backstay.api.openapi_parameters import Parameters, shared
+from backstay.api.openapi_schemas import Schemas, said
+from backstay.api.view import Access, View, view
+from backstay.model.field import Action, Entity, Schema
+from backstay.model.predicate import describe
+from backstay.plan.actor import Actor
+from backstay.plan.limits import Limits
+
+__all__ = ["ActionDoc", "json_schema", "openapi"]
+
+_BEARER: list[dict[str, Any]] = [{"bearer": []}]
+_ALWAYS = (400, 401, 414, 429, 500, 503)
+_FILTERS = """Lists are filtered by the names of fields: `?status=paid` means equal, an operator stands in brackets,
+`?price[gte]=10&price[lt]=50`, and a path passes relations, `?category.slug=tea`. The operators are `eq ne lt lte gt
+gte in not_in contains icontains starts_with is_null`. Everything else is said in `where`, a JSON object with the same
+words and `and or not`, and `some none every` for relations to many. Whatever is unknown is an error that names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionDoc:
+    """An action of the application's own: variables of its path stand in braces, `/api/orders/{id}/ship`.
+
+    The properties of `request_schema` are its arguments: those named in the path stand there, those of a GET or
+    DELETE in the query, the others in the body. Without a `response_schema` it answers 204.
+    """
+
+    method: str
+    path: str
+    summary: str
+    request_schema: dict[str, Any] | None = None
+    response_schema: dict[str, Any] | None = None
+    signed_in: bool = False
+    status: int = 200
+    name: str = ""
+    description: str = ""
+
+
+def openapi(
+    schema: Schema, actor: Actor, limits: Limits, *, title: str, version: str,
+    actions: Sequence[ActionDoc] = (), everything: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """The document for an actor's standing; it depends on nothing else of the actor.
+
+    A field that the standing may not read is not in it. Operations are listed where the rule can hold for this
+    standing, and for the anonymous also where it can hold for any account; those name their `security`.
+    `everything` is the developer's own document, with all fields and the rules in words: never serve it to others.
+    Pure, no round trip.
+    """
+    writer = _Document(view(schema, actor, everything), limits)
+    paths = writer.paths(actions)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version, "description": " ".join(_FILTERS.split())},
+        "servers": [{"url": "/"}],
+        "tags": writer.tags,
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted(writer.schemas.made.items())),
+            "responses": writer.responses,
+            "parameters": writer.parameters.made,
+            "headers": HEADERS,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "The `access_token` of a login."}
+            },
+        },
+    }
+
+
+class _Document:
+    """Writes the operations of one document."""
+
+    def __init__(self, of: View, limits: Limits) -> None:
+        self.view = of
+        self.limits = limits
+        self.schemas = Schemas(of, limits)
+        self.responses = problem_responses(self.schemas.shared("Problem", PROBLEM))
+        self.parameters = Parameters(of, limits, self.schemas)
+        self.tags: list[dict[str, Any]] = []
+        self._ids: set[str] = set()
+
+    def paths(self, actions: Sequence[ActionDoc]) -> dict[str, Any]:
+        """Every path with its operations: the models' first, then actions, accounts and health."""
+        paths: dict[str, Any] = {}
+        for entity in self.view.schema.by_plural().values():
+            found = self._entity(entity)
+            if found:
+                self.tags.append({"name": entity.plural, **({"description": said(entity)} if said(entity) else {})})
+                paths |= found
+        for action in actions:
+            paths.setdefault(action.path, {})[action.method.lower()] = self._action(action)
+        if actions:
+            self.tags.append({"name": "actions"})
+        self.tags += [{"name": "auth", "description": "Accounts and sessions."}, {"name": "operation"}]
+        return paths | self._auth() | {"/healthz": {"get": self._health()}}
+
+    def _operation(
+        self, name: str, tag: str, summary: str, responses: dict[str, Any], *, access: Access = "open",
+        problems: Iterable[int] = (), **more: Any,
+    ) -> dict[str, Any]:  # fmt: skip
+        while name in self._ids:
+            name += "_"
+        self._ids.add(name)
+        known = sorted({status for status in {*_ALWAYS, *problems} if f"Problem{status}" in self.responses})
+        problem = {str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in known}
+        security = _BEARER if access == "signed_in" else [{}, *_BEARER]
+        notes = [more.pop("description", ""), "Needs somebody signed in." if access == "signed_in" else ""]
+        more["description"] = "\n\n".join(note for note in notes if note)
+        return {
+            "operationId": name, "tags": [tag], "summary": summary, "security": security,
+            **{key: value for key, value in more.items() if value}, "responses": {**responses, **problem},
+        }  # fmt: skip
+
+    # Models.
+
+    def _entity(self, entity: Entity) -> dict[str, Any]:
+        """The paths of one model: what can be read, then what can be written."""
+        one = _singular(entity)
+        base = f"/api/{entity.plural}"
+        found: dict[str, Any] = {}
+        read = self.view.access(entity, "read")
+        if read is not None:
+            hidden = (403,) if read == "signed_in" else ()
+            page = {**answer(f"A page of {entity.plural}.", self.schemas.listing(entity), "ETag", "Link"), **SAME}
+            found[base] = {"get": self._operation(
+                f"list_{entity.plural}", entity.plural, f"List {_words(entity.plural)}", page, access=read,
+                problems=hidden, parameters=self.parameters.listing(entity), description=self._rule(entity, "read"),
+            )}  # fmt: skip
+            groups = {**answer("One entry for each group.", self.schemas.groups(entity), "ETag"), **SAME}
+            found[f"{base}/aggregate"] = {"get": self._operation(
+                f"aggregate_{entity.plural}", entity.plural, f"Count and sum {_words(entity.plural)}", groups,
+                access=read, problems=hidden, parameters=self.parameters.groups(entity),
+                description=self._rule(entity, "read"),
+            )}  # fmt: skip
+            record = {**answer(f"The {_words(one)}.", self.schemas.record(entity), "ETag"), **SAME}
+            found[f"{base}/{{id}}"] = {"get": self._operation(
+                f"get_{one}", entity.plural, f"Read one {_words(one)}", record, access=read,
+                problems=(*hidden, 404), description=self._rule(entity, "read"),
+                parameters=[shared("id"), *self.parameters.shown(entity), shared("if_none_match")],
+            )}  # fmt: skip
+        self._writes(entity, one, base, found)
+        return found
+
+    def _writes(self, entity: Entity, one: str, base: str, found: dict[str, Any]) -> None:
+        readable = self.view.access(entity, "read") is not None
+        record = self.schemas.record(entity) if readable else None
+        create, update = self.view.access(entity, "create"), self.view.access(entity, "update")
+        delete = self.view.access(entity, "delete")
+        bodies = (403, 409, 413, 415, 422)
+        if create is not None:
+            said_of = "The new record; without a body where its maker may not read it."
+            found.setdefault(base, {})["post"] = self._operation(
+                f"create_{one}", entity.plural, f"Create a {_words(one)}",
+                answer(said_of, record, "Location", *(["ETag"] if readable else []), status="201"),
+                access=create, problems=bodies, description=self._rule(entity, "create"),
+                requestBody=body(self.schemas.create(entity, create)),
+            )  # fmt: skip
+        if update is not None:
+            changed = answer("The record as it is now.", record, "ETag") if readable else {}
+            unseen = {"204": {"description": "Changed; who changed it may not read it."}}
+            found.setdefault(f"{base}/{{id}}", {})["patch"] = self._operation(
+                f"update_{one}", entity.plural, f"Change a {_words(one)}", {**changed, **unseen},
+                access=update, problems=(*bodies, 404, 412), parameters=[shared("id"), shared("if_match")],
+                description=self._rule(entity, "update"), requestBody=body(self.schemas.update(entity, update)),
+            )  # fmt: skip
+        if delete is not None:
+            found.setdefault(f"{base}/{{id}}", {})["delete"] = self._operation(
+                f"delete_{one}", entity.plural, f"Delete a {_words(one)}", {"204": {"description": "Deleted."}},
+                access=delete, problems=(403, 404, 409, 412), parameters=[shared("id"), shared("if_match")],
+                description=self._rule(entity, "delete"),
+            )  # fmt: skip
+
+    def _rule(self, entity: Entity, action: Action) -> str:
+        return f"Who may: `{describe(entity.rules[action])}`." if self.view.everything else ""
+
+    # What belongs to no model.
+
+    def _auth(self) -> dict[str, Any]:
+        user = self.schemas.record(self.view.schema.user)
+        login = self.schemas.shared("Login", LOGIN)
+        held = self.schemas.shared("Session", session(user))
+        accepted = "Taken; the same answer whether or not the address has an account."
+        return {
+            "/api/auth/signup": {"post": self._operation(
+                "signup", "auth", "Open an account", answer(accepted, ACCEPTED, status="202"),
+                problems=(413, 415, 422), requestBody=body(self.schemas.signup()),
+            )},
+            "/api/auth/login": {"post": self._operation(
+                "login", "auth", "Sign in", answer("Signed in.", held), problems=(413, 415, 422),
+                requestBody=body(login),
+            )},
+            "/api/auth/logout": {"post": self._operation(
+                "logout", "auth", "End the session", {"204": {"description": "Signed out."}}, access="signed_in",
+            )},
+            "/api/auth/me": {"get": self._operation(
+                "me", "auth", "Who is signed in", {**answer("The user.", user, "ETag"), **SAME}, access="signed_in",
+            )},
+        }  # fmt: skip
+
+    def _health(self) -> dict[str, Any]:
+        schema = {"type": "object", "properties": {"status": {"type": "string"}}}
+        operation = self._operation("healthz", "operation", "Whether the server is alive", answer("Alive.", schema))
+        kept = {name: part for name, part in operation["responses"].items() if name in ("200", "503")}
+        return {**operation, "security": [], "responses": kept}
+
+    def _action(self, action: ActionDoc) -> dict[str, Any]:
+        method = action.method.lower()
+        summary, _, more = action.summary.partition("\n")
+        asked_for = self.schemas.adopt(action.request_schema or {})
+        arguments: dict[str, Any] = asked_for.get("properties", {})
+        required: list[str] = asked_for.get("required", [])
+        in_path = re.findall(r"\{(\w+)\}", action.path)
+        rest = {name: schema for name, schema in arguments.items() if name not in in_path}
+        parameters: list[dict[str, Any]] = [
+            {"name": name, "in": "path", "required": True, "schema": arguments.get(name, {"type": "string"})}
+            for name in in_path
+        ]
+        sent = None
+        if method in ("get", "delete"):
+            for name, schema in rest.items():
+                parameters.append({"name": name, "in": "query", "required": name in required, "schema": schema})
+        elif rest or (asked_for and not arguments):
+            still = [name for name in required if name in rest]
+            sent = {**asked_for, **({"properties": rest} if rest else {}), **({"required": still} if still else {})}
+            if not still:
+                sent.pop("required", None)
+        responses = {"204": {"description": "Done."}}
+        if action.response_schema is not None:
+            responses = answer("Done.", self.schemas.adopt(action.response_schema), status=str(action.status))
+        name = action.name or re.sub(r"\W+", "_", f"{method}_{action.path}").strip("_")
+        return self._operation(
+            name, "actions", summary, responses, access="signed_in" if action.signed_in else "open",
+            parameters=parameters, description=action.description or more.strip(),
+            problems=(403, 404, 409, 422, *((413, 415) if sent else ())), requestBody=body(sent) if sent else None,
+        )  # fmt: skip
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _singular(entity: Entity) -> str:
+    return re.sub(r"(?<=[^A-Z_])(?=[A-Z])", "_", entity.name).lower()

@@ -1,0 +1,306 @@
+"""The schemas of an OpenAPI document: records, bodies, lists and filters of each model, as one standing sees them.
+
+Invariant: every schema asks the same `View`, so a field that this standing may not read is in none of them. Rules
+are put into words for the developer's own document only.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+from typing import Any
+
+from backstay.api.json_schema import json_schema, nullable
+from backstay.api.view import Access, Part, View
+from backstay.auth.password import LONGEST, SHORTEST
+from backstay.model.declare import User
+from backstay.model.field import Computed, Entity, Field, ToMany
+from backstay.model.predicate import ANYONE, describe
+from backstay.model.value import INTEGER, TEXT, Kind, unnamed
+from backstay.plan.limits import Limits
+from backstay.plan.planner import SUMMABLE
+
+_PASSWORD = {
+    "type": "string", "format": "password", "minLength": SHORTEST, "maxLength": LONGEST, "writeOnly": True,
+}  # fmt: skip
+
+
+class Schemas:
+    """Writes the schemas of one document into `made`, each under one name."""
+
+    def __init__(self, of: View, limits: Limits) -> None:
+        self.view = of
+        self.limits = limits
+        self.made: dict[str, Any] = {}
+
+    def name(self, base: str) -> str:
+        """A name that no model has."""
+        while base in self.view.schema.entities:
+            base += "_"
+        return base
+
+    def ref(self, name: str) -> dict[str, Any]:
+        """A reference to a schema of the document."""
+        return {"$ref": f"#/components/schemas/{name}"}
+
+    def shared(self, base: str, schema: dict[str, Any]) -> dict[str, Any]:
+        """A reference to a schema that belongs to no model, put into the document the first time."""
+        name = self.name(base)
+        self.made.setdefault(name, schema)
+        return self.ref(name)
+
+    def value(self, kind: Kind) -> dict[str, Any]:
+        """A value in a question; what takes many words is written once for all fields of its kind."""
+        kind = asked(kind)
+        schema = json_schema(kind)
+        if kind.name in ("big_integer", "time", "duration", "money"):
+            return self.shared(_camel(kind.name) + kind.currency, schema)
+        return schema
+
+    # Records.
+
+    def record(self, entity: Entity) -> dict[str, Any]:
+        """A reference to the record as this standing reads it."""
+        if entity.name not in self.made:
+            self.made[entity.name] = {}  # relations may lead back here
+            properties = {part.name: self._read(part) for part in self.view.parts(entity)}
+            always = [part.name for part in self.view.parts(entity) if not isinstance(part, ToMany)]
+            self.made[entity.name] = {
+                "type": "object", **_described(said(entity)), "properties": properties, "required": always,
+            }  # fmt: skip
+        return self.ref(entity.name)
+
+    def _read(self, part: Part) -> dict[str, Any]:
+        if isinstance(part, ToMany):
+            schema: dict[str, Any] = {"type": "array", "items": json_schema(Kind("uuid"))}
+            if self.view.opens(part.target):
+                schema["items"] = self.record(part.target)
+            return self._documented(part, schema, "There when expanded.")
+        schema = json_schema(part.kind)
+        maybe_null = isinstance(part, Computed) or part.nullable or self.view.fold(part.read) != ANYONE
+        if isinstance(part, Field) and part.target is not None and self.view.opens(part.target):
+            schema = {"oneOf": [schema, self.record(part.target)]}
+            maybe_null = maybe_null or self.view.fold(part.target.rules["read"]) != ANYONE
+            if maybe_null:
+                schema["oneOf"].append({"type": "null"})
+            schema = self._documented(part, schema, "The id, or the record when expanded.")
+        else:
+            schema = self._documented(part, nullable(schema) if maybe_null else schema)
+        closed = isinstance(part, Computed) or not self.view.sends(part)
+        return {**schema, "readOnly": True} if closed else schema
+
+    def _documented(self, part: Part, schema: dict[str, Any], *more: str) -> dict[str, Any]:
+        texts = [part.doc, schema.get("description", ""), *more]
+        if self.view.everything:
+            if part.read != ANYONE:
+                texts.append(f"Read: `{describe(part.read)}`.")
+            if isinstance(part, Field) and part.write != ANYONE:
+                texts.append(f"Write: `{describe(part.write)}`.")
+        return {**schema, **_described("\n".join(text for text in texts if text))}
+
+    def listing(self, entity: Entity) -> dict[str, Any]:
+        """A reference to a page of records."""
+        meta = {
+            "type": "object",
+            "properties": {
+                "next_cursor": {
+                    "type": ["string", "null"],
+                    "description": "Sent back as `cursor`; null on the last page.",
+                },
+                "total": {"type": "integer", "minimum": 0, "description": "There when `count` asks for it."},
+                "total_is_at_least": {
+                    "type": "boolean",
+                    "description": "There when `total` was counted up to a limit.",
+                },
+            },
+            "required": ["next_cursor"],
+        }
+        return self.shared(
+            f"{entity.name}List",
+            {
+                "type": "object",
+                "properties": {
+                    "data": {"type": "array", "items": self.record(entity), "maxItems": self.limits.max_page},
+                    "meta": self.shared("PageMeta", meta),
+                },
+                "required": ["data", "meta"],
+            },
+        )
+
+    def groups(self, entity: Entity) -> dict[str, Any]:
+        """A reference to the numbers about groups of records."""
+        groups: dict[str, Any] = {}
+        numbers: dict[str, dict[str, Any]] = {fn: {} for fn in ("sum", "avg", "min", "max")}
+        for part in self.view.parts(entity):
+            if isinstance(part, ToMany) or not part.kind.ordered:
+                continue
+            kind = asked(part.kind)
+            priced = kind.name == "money" and not kind.currency
+            value = nullable(self.value(INTEGER if priced else kind))
+            # A path such as `created_at.day`, `category.slug` or `price.currency` answers with an object.
+            deeper = (
+                priced or kind.name in ("date", "datetime") or (isinstance(part, Field) and part.target is not None)
+            )
+            groups[part.name] = (
+                {"type": "object"} if priced else {"anyOf": [value, {"type": "object"}]} if deeper else value
+            )
+            if kind.name in SUMMABLE:
+                numbers["sum"][part.name] = nullable(self.value(INTEGER if priced else replace(kind, precision=0)))
+                numbers["avg"][part.name] = {"type": ["number", "null"]}
+            if kind.name != "boolean":
+                numbers["min"][part.name] = numbers["max"][part.name] = value
+        count = {"type": "integer", "minimum": 0}
+        counted = {"type": "object", "additionalProperties": count}
+        row = {
+            "type": "object",
+            "description": "The groups under the names of their fields, then the numbers asked for.",
+            "properties": {
+                **groups, "count": count, "count_of": counted, "count_distinct": counted,
+                **{fn: {"type": "object", "properties": fields} for fn, fields in numbers.items() if fields},
+            },
+        }  # fmt: skip
+        page = {"type": "object", "properties": {"data": {"type": "array", "items": row}}, "required": ["data"]}
+        return self.shared(f"{entity.name}Groups", page)
+
+    # Bodies.
+
+    def create(self, entity: Entity, access: Access) -> dict[str, Any]:
+        """A reference to the body that makes a record."""
+        fields = self._sent(entity, access)
+        body = self._body(fields)
+        required = [field.name for field in fields if field.required]
+        return self.shared(f"{entity.name}Create", {**body, "required": required} if required else body)
+
+    def update(self, entity: Entity, access: Access) -> dict[str, Any]:
+        """A reference to the body that changes a record: what is not named stays as it is."""
+        return self.shared(f"{entity.name}Update", {**self._body(self._sent(entity, access)), "minProperties": 1})
+
+    def signup(self) -> dict[str, Any]:
+        """A reference to the body that opens an account: what every new user may set of themselves."""
+        newcomer = replace(self.view, signed_in=True, roles=frozenset(), everything=False)
+        fields = [
+            field for field in self.view.schema.user.fields.values()
+            if newcomer.sends(field) and newcomer.fold(field.write) == ANYONE
+        ]  # fmt: skip
+        body = self._body(fields)
+        email = json_schema(self.view.schema.user.fields["email"].kind)
+        body["properties"] = {"email": email, "password": _PASSWORD, **body["properties"]}
+        required = ["email", "password", *(field.name for field in fields if field.required)]
+        return self.shared("Signup", {**body, "required": required})
+
+    def adopt(self, schema: Any) -> Any:
+        """A schema from elsewhere, with its `$defs` moved to where the schemas of the document are."""
+        moved: dict[str, str] = {}
+        if isinstance(schema, dict):
+            for name, part in schema.get("$defs", {}).items():
+                free = self.name(name)
+                while free in self.made:
+                    free += "_"
+                moved[f"#/$defs/{name}"] = free
+                self.made[free] = part
+            for free in moved.values():
+                self.made[free] = _moved(self.made[free], moved)
+            inner = {key: self.adopt(part) for key, part in schema.items() if key != "$defs"}
+            return _moved(inner, moved)
+        return [self.adopt(part) for part in schema] if isinstance(schema, list) else schema
+
+    def _sent(self, entity: Entity, access: Access) -> list[Field]:
+        return [field for field in entity.fields.values() if self.view.sends(field, access)]
+
+    def _body(self, fields: list[Field]) -> dict[str, Any]:
+        properties = {}
+        for field in fields:
+            schema = json_schema(field.kind)
+            schema = self._documented(field, nullable(schema) if field.nullable else schema)
+            if field.default is not None and field.default.source == "literal" and _is_json(field.default.value):
+                schema["default"] = field.default.value
+            properties[field.name] = {**schema, "writeOnly": True} if field.write_only else schema
+        return {"type": "object", "properties": properties, "additionalProperties": False}
+
+    # Filters.
+
+    def filter(self, entity: Entity) -> dict[str, Any]:
+        """A reference to the object that `where` takes for the records of an entity."""
+        name = self.name(f"{entity.name}Filter")
+        if name not in self.made:
+            self.made[name] = {}
+            own = self.ref(name)
+            several = {"type": "array", "items": own}
+            properties: dict[str, Any] = {"and": several, "or": several, "not": own}
+            if entity.search:
+                properties["search"] = {"type": "string", "maxLength": self.limits.max_needle}
+            for part in self.view.parts(entity):
+                properties[part.name] = self._filtered(part)
+            self.made[name] = {
+                "type": "object", "properties": properties, "additionalProperties": False,
+                "description": f"Which {entity.plural}: a value means `eq`, several entries must all hold.",
+            }  # fmt: skip
+        return self.ref(name)
+
+    def _filtered(self, part: Part) -> dict[str, Any]:
+        if isinstance(part, ToMany):
+            inner = self.filter(part.target) if self.view.opens(part.target) else {"type": "object"}
+            kinds = {kind: inner for kind in ("some", "none", "every")}
+            return {"type": "object", "properties": kinds, "additionalProperties": False}
+        test = self._test(part.kind)
+        if isinstance(part, Field) and part.target is not None and self.view.opens(part.target):
+            return {"anyOf": [test, self.filter(part.target)]}
+        return test
+
+    def _test(self, kind: Kind) -> dict[str, Any]:
+        """The operators that apply to a kind, or a bare value that means `eq`."""
+        value = self.value(kind)
+        operators: dict[str, Any] = {}
+        if kind.name == "money" and kind.currency:
+            value = {"anyOf": [{"type": "integer", "description": "Minor units."}, value]}
+        if kind.name == "list":
+            assert kind.item is not None
+            operators["contains"] = self.value(kind.item)
+        elif kind.name != "json":
+            operators |= {"eq": nullable(value), "ne": nullable(value)}
+            if kind.name != "boolean":
+                operators |= dict.fromkeys(("lt", "lte", "gt", "gte"), value)
+            if not (kind.name == "money" and not kind.currency):
+                several = {"type": "array", "items": value, "maxItems": self.limits.max_in}
+                operators |= {"in": several, "not_in": several}
+            if kind.textual:
+                operators |= dict.fromkeys(("contains", "icontains", "starts_with"), json_schema(TEXT))
+        operators["is_null"] = {"type": "boolean"}
+        test: dict[str, Any] = {"type": "object", "properties": operators, "additionalProperties": False}
+        if "eq" in operators and not (kind.name == "money" and not kind.currency):
+            bare = [{"type": "integer"}] if kind.name == "money" else value.get("anyOf", [value])
+            test = {"anyOf": [*bare, {"type": "null"}, test]}
+        if kind.name in ("enum", "list", "decimal"):
+            return test  # each of its own
+        return self.shared(f"{_camel(kind.name)}{kind.currency}Test", test)
+
+
+def asked(kind: Kind) -> Kind:
+    """The kind of a value in a filter: what narrows the field does not narrow the question."""
+    return replace(unnamed([kind]), choices=kind.choices, item=kind.item)
+
+
+def said(entity: Entity) -> str:
+    """What the model says of itself."""
+    return "A person who can sign in." if entity.model is User else inspect.cleandoc(entity.doc)
+
+
+def _moved(schema: Any, moved: dict[str, str]) -> Any:
+    if isinstance(schema, dict):
+        return {
+            key: f"#/components/schemas/{moved[part]}" if key == "$ref" and part in moved else _moved(part, moved)
+            for key, part in schema.items()
+        }
+    return [_moved(part, moved) for part in schema] if isinstance(schema, list) else schema
+
+
+def _camel(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+def _described(text: str) -> dict[str, Any]:
+    return {"description": text} if text else {}
+
+
+def _is_json(value: object) -> bool:
+    return value is None or isinstance(value, (bool, int, float, str, list, dict))
