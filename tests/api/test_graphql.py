@@ -423,6 +423,8 @@ async def test_a_fragment_on_another_type_is_refused(documents: Documents, engin
         ("{ products { totalCount { x } } }", "bad_request", "no fields inside"),
         ("{ products { a: nodes { id } b: nodes { name } } }", "bad_request", "nodes under two keys"),
         ("{ products }", "bad_request", "nodes { id }"),
+        ("{ products { } }", "bad_request", "needs a selection"),
+        ("{ productsAggregate { count @skip(if: true) } }", "bad_request", "needs a selection"),
         ("{ product { id } }", "bad_request", "needs an id"),
         ("{ products(where: {created_at: {gt: 1}}) { nodes { id } } }", "unknown_field", '"createdAt"'),
         ("{ products(where: {price: {under: 1}}) { nodes { id } } }", "", ""),

@@ -153,7 +153,7 @@ class Reading:
         root = self._behind(root, wanted.node)
         selected: list[Selection] = []
         parts = []
-        for part in self._fields(wanted.selections, f"{entity.name}Connection", 2):
+        for part in self._inside(wanted, f"{entity.name}Connection", 2):
             self._arguments(part, "leaf")
             inner: tuple[Part, ...] = ()
             match part.name:
@@ -193,7 +193,7 @@ class Reading:
         groups = self._groups(arguments.get("groupBy"))
         measures: dict[str, Measure] = {}
         parts = []
-        for part in self._fields(wanted.selections, f"{entity.name}Aggregate", 2):
+        for part in self._inside(wanted, f"{entity.name}Aggregate", 2):
             self._arguments(part, "leaf")
             if part.name == "group":
                 inner = tuple(self._group(one, (), groups, 3) for one in self._inside(part, "group", 3))
