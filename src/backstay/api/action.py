@@ -119,8 +119,8 @@ class Action:
     async def _arguments(self, request: Request) -> dict[str, Any]:
         from_text = self.method in ("GET", "DELETE")
         raw: dict[str, Any] = dict(split_query(request.query, 100)) if from_text else {}
-        if not from_text and (self.fields or self.structs):
-            raw = await request.object()
+        if not from_text and any(name not in request.params for name in (*self.fields, *self.structs)):
+            raw = await request.object()  # where the address names every argument, no body is needed
         raw = {**raw, **request.params}
         known = {**self.fields, **self.structs}
         errors = []

@@ -73,7 +73,8 @@ def dev(file: str, host: str | None, port: int | None, database: str | None, rel
     base = f"http://{'localhost' if settings.host in ('127.0.0.1', '0.0.0.0') else settings.host}:{settings.port}"
     where = settings.database.removeprefix("sqlite:///")
     kind = "SQLite" if settings.database.startswith("sqlite") else "PostgreSQL"
-    shown = f"./{where} (SQLite)" if kind == "SQLite" else f"{where.rpartition('@')[2]} (PostgreSQL)"
+    file_shown = where if os.path.isabs(where) else f"./{where}"
+    shown = f"{file_shown} (SQLite)" if kind == "SQLite" else f"{where.rpartition('@')[2]} (PostgreSQL)"
     click.echo(f"  API   {base}/api\n  Docs  {base}/docs\n  Data  {shown}")
     if seeded:
         click.echo(f"  Seed  {seeded} records")
@@ -132,7 +133,8 @@ def check(file: str) -> None:
 
     app = load_app(file)
     served = app.schema.by_plural()
-    click.echo(f"{app.name}: {len(served)} models, {len(app.actions)} actions, no mistakes.")
+    actions = f"{len(app.actions)} action{'' if len(app.actions) == 1 else 's'}"
+    click.echo(f"{app.name}: {len(served)} model{'' if len(served) == 1 else 's'}, {actions}, no mistakes.")
 
 
 @backstay.command()
