@@ -290,6 +290,9 @@ class _Planner:
         groups = tuple((names, self._group(names, frame)) for names in root.group_by)
         measures = tuple(self._measure(m.alias, m.fn, m.path, frame, root.group_by) for m in root.measures)
         labels = [names for names, _ in groups] + [tuple(m.alias.split(".")) for m in measures]
+        for label in labels:
+            if any(label is not other and label == other[: len(label)] for other in labels):
+                raise BadRequest(f'"{".".join(label)}" would stand in the answer twice.', code="invalid_filter")
         order = []
         for key in root.sort:
             if key.path not in labels:
@@ -322,10 +325,7 @@ class _Planner:
             raise BadRequest(f'"{name}" holds {kind.name} and has no {fn}.', code="invalid_filter")
         if not kind.ordered or (fn in ("min", "max") and kind.name == "boolean"):
             raise BadRequest(f'"{name}" holds {kind.name} and has no {fn}.', code="invalid_filter")
-        if kind.name == "money" and not kind.currency and (*path, "currency") not in groups:
-            raise BadRequest(
-                f"Add group_by={name}.currency: amounts of two currencies have no {fn}.", code="invalid_filter"
-            )
+        self._one_currency(path, fn, frame, groups)
         if fn in ("count", "count_distinct"):
             kind = INTEGER
         elif fn == "avg":
@@ -333,6 +333,16 @@ class _Planner:
         elif kind.name == "money" and not kind.currency:
             kind = INTEGER
         return MeasureOf(alias, fn, value, replace(kind, ge=None, gt=None, le=None, lt=None))
+
+    def _one_currency(self, path: tuple[str, ...], fn: str, frame: Frame, groups: tuple[tuple[str, ...], ...]) -> None:
+        """Amounts of several currencies are not added up or compared."""
+        whole = path[:-1] if path[-1] == "amount" and len(path) > 1 else path
+        kind = kind_of(self.resolver.path(whole, frame))
+        if kind.name != "money" or kind.currency or fn in ("count", "count_distinct"):
+            return
+        if (*whole, "currency") not in groups:
+            said = ".".join(whole)
+            raise BadRequest(f"Add group_by={said}.currency: two currencies have no {fn}.", code="invalid_filter")
 
 
 def _next(key: Order, value: Param | None) -> Predicate:
