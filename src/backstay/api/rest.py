@@ -33,6 +33,7 @@ class Resource:
         self.begin = begin
         self._lists = ListQuery(entity, engine.limits)
         self._groups = ListQuery(entity, engine.limits, groups=True)
+        self._whole = One(entity.name, Slot(0, "id"))
         self._statements: dict[Any, Any] = {}
 
     def serve(self, router: Router) -> None:
@@ -81,7 +82,11 @@ class Resource:
 
     async def get(self, request: Request) -> Response:
         """One record."""
-        parsed = parse_one(self.entity, request.params["id"], self._pairs(request))
+        key = request.params["id"]
+        if request.query:
+            parsed = parse_one(self.entity, key, self._pairs(request))
+        else:
+            parsed = Parsed(self._whole, (key,), True)
         try:
             found = await self._read(parsed, request)
         except BadRequest as error:
@@ -127,4 +132,4 @@ class Resource:
 
     async def _reread(self, key: str, request: Request, tx: Transaction) -> Found | None:
         """The record as its writer may read it, in the same transaction."""
-        return await tx.read_one(One(self.entity.name, Slot(0, "id")), key)
+        return await tx.read_one(self._whole, key)

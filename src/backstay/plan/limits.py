@@ -33,6 +33,6 @@ class Limits:
     document_length: int = 65_536  # characters
     document_depth: int = 12  # selections inside selections
     max_statement_ms: int = 5_000  # milliseconds of one statement
-    max_read_on_loop_ms: int = 50
+    max_steps_on_loop: int = 3_000_000  # SQLite instructions of one read before it moves to a thread, about 50 ms
     remembered_plans: int = 2_000
     remembered_tokens: int = 100_000  # of all GraphQL documents together

@@ -21,6 +21,8 @@ from backstay.plan.tree import ListRoot, OneRoot
 from backstay.store.port import Store, Writing
 from backstay.store.sql import Statement, compile_read
 
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 @dataclass(slots=True)
 class Found:
@@ -65,6 +67,7 @@ class Engine:
         key = (ask.roots, actor.standing)
         if (statement := self._remembered.get(key)) is None:
             statement = compile_read(plan_read(ask, self.schema, actor, self.limits), self.store.dialect)
+            statement.timed = any(spec.source == "now" for spec in statement.plan.params)
             statement.binders = binders(statement.plan.params, self.limits)
             self.remember(key, statement)
         return statement
@@ -84,7 +87,7 @@ class Engine:
     ) -> list[Found]:
         """Run a compiled plan with these values."""
         plan = statement.plan
-        now = self.clock()
+        now = self.clock() if statement.timed else _NEVER
         bound = [make(values, actor, now, ()) for make in statement.binders]
         if plan.windows:
             check_cost(plan, bound, self.limits)

@@ -70,8 +70,10 @@ class Statement:
     encoders: Encoders
     branches: tuple[tuple[int, str], ...]
     """For several branches: the root each belongs to, and `rows` or `total`."""
-    expensive: bool = False
+    apart: int = 0
+    """How many more times it is run where it blocks nobody, because it was too long."""
     binders: tuple[Binder, ...] = ()
+    timed: bool = True
 
     def encode(self, bound: Sequence[Any]) -> list[Any]:
         """The parameters as the driver takes them."""

@@ -26,7 +26,10 @@ from backstay.store.sqlite_dialect import SQLiteDialect
 
 Rows = list[Any]
 SAFE_VERSION = (3, 51, 3)
-_STEPS = 2_000
+_STEPS = 2_000  # virtual machine instructions between two looks at the budget
+_IDLE = -(2**62)
+_APART = 100  # how often a statement that was too long runs on a thread before the loop tries it again
+_THREADS = 2
 
 
 class SQLiteTransaction:
@@ -59,7 +62,10 @@ class SQLiteStore:
         self._limits = limits or Limits()
         self._uri = "file::memory:?cache=private" if path == ":memory:" else path
         self._lock = asyncio.Lock()
-        self._deadline = float("inf")
+        # Instructions and not time: a busy machine must not turn a cheap statement into an expensive one.
+        self._budget = self._limits.max_steps_on_loop // _STEPS
+        self._steps = _IDLE
+        self._spare: list[apsw.Connection] = []
         self._pool: ThreadPoolExecutor | None = None
         self._reader: apsw.Connection
         self._writer: apsw.Connection
@@ -93,44 +99,47 @@ class SQLiteStore:
         """Close the file; the write-ahead log is folded in."""
         if self._pool is not None:
             self._pool.shutdown()
+        for connection in self._spare:
+            connection.close()
         self._reader.close()
         self._writer.close()
 
     def _late(self) -> bool:
-        return time.monotonic() > self._deadline
+        self._steps += 1
+        return self._steps > self._budget
 
     async def read(self, statement: Statement, values: Sequence[Any]) -> Rows:
         """The rows of a compiled plan."""
         self.statements += 1
-        if statement.expensive and self.path != ":memory:":
+        if statement.apart and self.path != ":memory:":
+            statement.apart -= 1
             return await self._read_apart(statement.text, values)
-        budget = self._limits.max_statement_ms if self.path == ":memory:" else self._limits.max_read_on_loop_ms
-        self._deadline = time.monotonic() + budget / 1000
+        self._steps = 0
         try:
             return self._reader.execute(statement.text, values).fetchall()
         except apsw.InterruptError:
-            statement.expensive = True
+            if self.path == ":memory:":
+                raise Unavailable(code="timeout") from None
+            statement.apart = _APART
         finally:
-            self._deadline = float("inf")
-        if self.path == ":memory:":
-            raise Unavailable(code="timeout")
+            self._steps = _IDLE
         return await self._read_apart(statement.text, values)
 
     async def _read_apart(self, text: str, values: Sequence[Any]) -> Rows:
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(2, "sqlite-read")
+            self._pool = ThreadPoolExecutor(_THREADS, "sqlite-read")
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._read_on_thread, text, values)
 
     def _read_on_thread(self, text: str, values: Sequence[Any]) -> Rows:
+        connection = self._spare.pop() if self._spare else self._connect(query_only=True)
         deadline = time.monotonic() + self._limits.max_statement_ms / 1000
-        connection = self._connect(query_only=True)
         connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
         try:
             return connection.execute(text, values).fetchall()
         except apsw.InterruptError:
             raise Unavailable(code="timeout") from None
         finally:
-            connection.close()
+            self._spare.append(connection)
 
     async def run(self, text: str, values: Sequence[Any]) -> Rows:
         """The rows of a small statement of our own, such as looking up a session."""
