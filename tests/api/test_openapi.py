@@ -332,6 +332,15 @@ def test_the_definitions_of_an_action_are_moved_into_the_document(schema: Schema
     assert "name" in properties(found, "Maker")
 
 
+def test_an_action_answers_with_the_record_as_its_viewer_reads_it(schema: Schema) -> None:
+    action = ActionDoc("POST", "/api/make", "Make one", record="Product", status=201, name="make")
+    for actor, seen in ((ANONYMOUS, False), (STAFF, True)):
+        found = document(schema, actor, actions=[action])
+        answer = operation(found, "make")["responses"]["201"]["content"]["application/json"]["schema"]
+        assert answer == {"anyOf": [{"$ref": "#/components/schemas/Product"}, {"type": "null"}]}
+        assert ("cost_zz" in properties(found, "Product")) is seen
+
+
 def test_a_record_and_a_list_of_the_contract_fit(schema: Schema) -> None:
     found = document(schema, ADA)
     store = {"$id": "urn:document", **found}

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from backstay.api.json_schema import json_schema
+from backstay.api.json_schema import json_schema, nullable
 from backstay.api.openapi_answers import (
     ACCEPTED,
     HEADERS,
@@ -46,7 +46,8 @@ class ActionDoc:
     """An action of the application's own: variables of its path stand in braces, `/api/orders/{id}/ship`.
 
     The properties of `request_schema` are its arguments: those named in the path stand there, those of a GET or
-    DELETE in the query, the others in the body. Without a `response_schema` it answers 204.
+    DELETE in the query, the others in the body. It answers with the record of the model named `record`, as the
+    viewer reads it, or by the `response_schema`; without both it answers 204.
     """
 
     method: str
@@ -58,6 +59,7 @@ class ActionDoc:
     status: int = 200
     name: str = ""
     description: str = ""
+    record: str = ""
 
 
 def openapi(
@@ -249,7 +251,12 @@ class _Document:
             if not still:
                 sent.pop("required", None)
         responses = {"204": {"description": "Done."}}
-        if action.response_schema is not None:
+        if action.record:
+            whole = self.schemas.record(self.view.schema.entities[action.record])
+            responses = answer(
+                "Done; null where the record may not be read.", nullable(whole), status=str(action.status)
+            )
+        elif action.response_schema is not None:
             responses = answer("Done.", self.schemas.adopt(action.response_schema), status=str(action.status))
         name = action.name or re.sub(r"\W+", "_", f"{method}_{action.path}").strip("_")
         return self._operation(

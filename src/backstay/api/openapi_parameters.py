@@ -77,7 +77,12 @@ class Parameters:
         """What is shown of a record: `fields`, and `expand` where there is something to expand."""
         parts = self.view.parts(entity)
         names = _listed(part.name for part in parts if not isinstance(part, ToMany))
-        found = [_text("fields", f"Answer with these only, separated by commas: {names}; also by path.")]
+        found = [
+            _text(
+                "fields",
+                f"Answer with these only, whatever else is required: {names}; separated by commas, also by path.",
+            )
+        ]
         targets = [
             part.name for part in parts
             if isinstance(part, (Field, ToMany)) and part.target is not None and self.view.opens(part.target)
