@@ -21,7 +21,7 @@ from benchmarks.measure import measure
 from benchmarks.peers.port import Tools
 from benchmarks.postgres import Postgres
 from benchmarks.processes import ServerFailed
-from benchmarks.report import HEADINGS, KEPT, cells
+from benchmarks.report import HEADINGS, cells
 from benchmarks.results import Measurement, Results
 from benchmarks.stage import PEERS, Part, stage
 from benchmarks.workloads import DESCRIPTIONS, Workload
@@ -108,9 +108,7 @@ def _show(results: Results, console: Console) -> None:
         console.print(table)
     for budget in judge(results):
         if budget.kept is False:
-            console.print(
-                f"{KEPT[False]} {budget.promise}, {budget.workload}: {budget.measured:.2f} of {budget.owed:g}"
-            )
+            console.print(f"missed: {budget.promise}, {budget.workload}: {budget.measured:.2f} of {budget.owed:g}")
 
 
 def _versions(backstay: Path, generator: str, postgres: Postgres | None) -> Mapping[str, str]:

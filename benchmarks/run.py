@@ -20,7 +20,7 @@ STAMP = ENVIRONMENT / "requirements.sha256"
 
 def main() -> None:
     """Hand over to `benchmarks.cli` in the prepared environment, unless that is where we are."""
-    if Path(sys.prefix) != ENVIRONMENT:
+    if Path(sys.prefix).resolve() != ENVIRONMENT:
         prepare()
     os.environ["PYTHONPATH"] = str(HERE.parent)
     os.execv(PYTHON, [str(PYTHON), "-W", "ignore:XDG_RUNTIME_DIR", "-m", "benchmarks.cli", *sys.argv[1:]])
