@@ -92,8 +92,14 @@ class Action:
         arguments = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
         return ActionDoc(
             self.method, self.path, self.doc or self.name.replace("_", " "), arguments if properties else None,
-            self._returned(), signed_in=fold(self.allow, False, frozenset()) != ANYONE,
+            self._returned(), signed_in=fold(self.allow, False, frozenset()) != ANYONE, status=self.status,
+            record=getattr(self.returns, "__name__", "") if self.returned_model else "",
         )  # fmt: skip
+
+    @property
+    def returned_model(self) -> bool:
+        """Whether it answers with a record."""
+        return isinstance(self.returns, type) and issubclass(self.returns, Model)
 
     def _returned(self) -> dict[str, Any] | None:
         if self.returns is None or self.returns is type(None):
@@ -102,7 +108,7 @@ class Action:
             return {}
         if self.returns is Money:
             return json_schema(Kind("money"))
-        if isinstance(self.returns, type) and issubclass(self.returns, Model):
+        if self.returned_model:
             return {"type": "object"}
         try:
             return msgspec.json.schema(self.returns)

@@ -39,7 +39,7 @@ def serve_pages(
         return json_response(request, body, f'"{digest(body)}"')
 
     router.add("/openapi.json", GET=description)
-    for path, (kind, content) in docs_files().items():
+    for path, (kind, content) in docs_files(title).items():
         router.add(path, GET=_page(kind, content))
 
 

@@ -35,7 +35,7 @@ class PostgresTransaction:
             return await self._connection.fetch(text, values)
         except asyncpg.UniqueViolationError as error:
             raise Taken(error.constraint_name or "") from None
-        except asyncpg.ForeignKeyViolationError as error:
+        except (asyncpg.ForeignKeyViolationError, asyncpg.RestrictViolationError) as error:
             raise Broken("foreign", error.constraint_name or "") from None
         except asyncpg.IntegrityConstraintViolationError as error:
             raise Broken("check", getattr(error, "constraint_name", "") or "") from None
