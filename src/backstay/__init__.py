@@ -79,7 +79,7 @@ _PLACES = {
 _HOMES = {name: room for room, names in _PLACES.items() for name in names}
 
 __version__ = "0.1.0"
-__all__ = [*_HOMES, "field"]  # noqa: PLE0604
+__all__ = [*_HOMES, "field"]
 
 
 def __getattr__(name: str) -> Any:

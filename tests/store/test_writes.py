@@ -11,10 +11,13 @@ from backstay.errors import BadRequest, Conflict, Denied, Invalid, NotFound, Not
 from backstay.model.declare import Model, User
 from backstay.model.field import Index
 from backstay.model.rule import (
+    Many,
     Rules,
+    anyone,
     current_user,
     field_rule,
     made_from,
+    many,
     new,
     old,
     on_delete,
@@ -344,3 +347,52 @@ async def test_a_dropped_check_is_noticed(house: House, dropped: str, monkeypatc
         await write(house, ada, Create("Note", {"title": "y", "rank": 50}))
     else:
         await write(house, ada, Create("Note", {"title": "y", "folder": hidden}))
+
+
+class Label(Model):
+    name: str
+    shown: bool = True
+
+    def rules(self, me: User) -> Rules:
+        return Rules(read=self.shown)
+
+
+class Photo(Model):
+    title: str
+    labels: Many[Label] = many(through=True)
+
+    def rules(self, me: User) -> Rules:
+        return Rules(
+            read=anyone, create=me.signed_in, update=self.labels.none(lambda label: label.name == "locked"),
+            fields=[field_rule(self.labels, write=me.has_role("staff") | (self.title != "fixed"))],
+        )  # fmt: skip
+
+
+async def test_a_many_to_many_relation_is_written_as_a_list(build: Build) -> None:
+    house = await build(Label, Photo)
+    (ada,) = await people(house, "ada")
+
+    async def label(tx: Transaction) -> list[str]:
+        named = (("a", True), ("b", True), ("hidden", False), ("locked", True))
+        return [await tx.write(Create("Label", {"name": n, "shown": s})) for n, s in named]
+
+    a, b, hidden, locked = await house.act(SYSTEM, label)
+
+    async def labels(key: str) -> list[str]:
+        photo = await house.act(SYSTEM, lambda tx: tx.get(Photo, key, expand=["labels"]))
+        return sorted(label.name for label in photo.labels)
+
+    key = await write(house, ada, Create("Photo", {"title": "x", "labels": [a, b, a]}))
+    assert await labels(key) == ["a", "b"]
+    await write(house, ada, Update("Photo", key, {"labels": [b]}))
+    assert await labels(key) == ["b"]
+    with pytest.raises(Invalid) as caught:
+        await write(house, ada, Update("Photo", key, {"labels": [hidden]}))
+    assert caught.value.errors[0].path == "labels"
+    with pytest.raises(Denied):  # the rule holds for the row after the change, its relations included
+        await write(house, ada, Update("Photo", key, {"labels": [locked]}))
+    with pytest.raises(Invalid):
+        await write(house, ada, Update("Photo", key, {"labels": "a"}))
+    with pytest.raises(Denied):
+        await write(house, ada, Create("Photo", {"title": "fixed", "labels": [a]}))
+    assert await labels(key) == ["b"]

@@ -7,6 +7,7 @@ are put into words for the developer's own document only.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from backstay.auth.password import LONGEST, SHORTEST
 from backstay.model.declare import User
 from backstay.model.field import Computed, Entity, Field, ToMany
 from backstay.model.predicate import ANYONE, describe
-from backstay.model.value import INTEGER, TEXT, Kind, unnamed
+from backstay.model.value import INTEGER, KEY, TEXT, Kind, unnamed
 from backstay.plan.limits import Limits
 from backstay.plan.planner import SUMMABLE
 
@@ -167,13 +168,14 @@ class Schemas:
     def create(self, entity: Entity, access: Access) -> dict[str, Any]:
         """A reference to the body that makes a record."""
         fields = self._sent(entity, access)
-        body = self._body(fields)
+        body = self._body(fields, self._lists(entity, access))
         required = [field.name for field in fields if field.required]
         return self.shared(f"{entity.name}Create", {**body, "required": required} if required else body)
 
     def update(self, entity: Entity, access: Access) -> dict[str, Any]:
         """A reference to the body that changes a record: what is not named stays as it is."""
-        return self.shared(f"{entity.name}Update", {**self._body(self._sent(entity, access)), "minProperties": 1})
+        body = self._body(self._sent(entity, access), self._lists(entity, access))
+        return self.shared(f"{entity.name}Update", {**body, "minProperties": 1})
 
     def signup(self) -> dict[str, Any]:
         """A reference to the body that opens an account: what every new user may set of themselves."""
@@ -207,8 +209,22 @@ class Schemas:
     def _sent(self, entity: Entity, access: Access) -> list[Field]:
         return [field for field in entity.fields.values() if self.view.sends(field, access)]
 
-    def _body(self, fields: list[Field]) -> dict[str, Any]:
-        properties = {}
+    def _lists(self, entity: Entity, access: Access) -> list[ToMany]:
+        """The many-to-many relations that are written as lists of ids."""
+        lists = (part for part in entity.to_many.values() if part.as_list)
+        return [part for part in lists if self.view.sees(part) and self.view.allows(part.write, access)]
+
+    def _body(self, fields: list[Field], lists: Sequence[ToMany] = ()) -> dict[str, Any]:
+        properties: dict[str, Any] = {
+            part.name: {
+                "type": "array",
+                "items": json_schema(KEY),
+                "maxItems": 200,
+                "uniqueItems": True,
+                **_described(part.doc),
+            }
+            for part in lists
+        }
         for field in fields:
             schema = json_schema(field.kind)
             schema = self._documented(field, nullable(schema) if field.nullable else schema)

@@ -64,10 +64,14 @@ class View:
             return False
         if not field.write_only and not self.sees(field):
             return False
-        write = normal(field.write)
+        return self.allows(field.write, access)
+
+    def allows(self, rule: Condition, access: Access | None = "signed_in") -> bool:
+        """Whether a rule can ever hold, in an operation with this access."""
+        rule = normal(rule)
         if self.everything:
-            return write != NOBODY
-        return fold(write, self.signed_in or access == "signed_in", self.roles) != NOBODY
+            return rule != NOBODY
+        return fold(rule, self.signed_in or access == "signed_in", self.roles) != NOBODY
 
     def opens(self, entity: Entity) -> bool:
         """Whether records of the entity can be reached by path and expanded."""

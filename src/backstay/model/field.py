@@ -89,7 +89,13 @@ class ToMany:
     through: Entity | None = None
     onward: str = ""
     read: Condition = ANYONE
+    write: Condition = ANYONE
     doc: str = ""
+
+    @property
+    def as_list(self) -> bool:
+        """Whether it is written as a list of ids: its joining model has nothing of its own to say."""
+        return self.through is not None and self.through.made
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,6 +133,8 @@ class Entity:
     search: tuple[str, ...] = ()
     rules: dict[Action, Condition] = field(default_factory=lambda: dict.fromkeys(ACTIONS, NOBODY))
     hidden: bool = False
+    made: bool = False
+    """Made for a relation by `many(through=True)`, and not declared."""
 
     def __repr__(self) -> str:
         return f"<Entity {self.name}>"

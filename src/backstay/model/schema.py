@@ -105,7 +105,7 @@ def _between(reader: Reader, entity: Entity, name: str, target: Entity) -> Entit
     model = type(
         joined, (Model,), {"__doc__": f"Joins {entity.name} and {target.name}.", "__module__": entity.model.__module__}
     )
-    between = Entity(joined, f"{entity.plural}_{name}", model, hidden=True)
+    between = Entity(joined, f"{entity.plural}_{name}", model, hidden=True, made=True)
     base = Reader([model], reader.user)
     base.read_fields(base.entities[joined])
     between.fields.update(base.entities[joined].fields)
@@ -288,7 +288,7 @@ def _field_rule(reader: Reader, entity: Entity, rule: Any) -> None:
     elif name in entity.computed:
         entity.computed[name] = replace(entity.computed[name], read=read)
     else:
-        entity.to_many[name] = replace(entity.to_many[name], read=read)
+        entity.to_many[name] = replace(entity.to_many[name], read=read, write=write)
 
 
 def _fingerprint(entities: dict[str, Entity]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from backstay.model.field import Action, Entity
+from backstay.model.field import Action, Entity, ToMany
 from backstay.model.predicate import Condition
 from backstay.model.value import BOOLEAN, INTEGER, TEXT, Kind
 
@@ -433,6 +433,14 @@ class LinkCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class Members:
+    """The records that a many-to-many relation holds after a write, all of them."""
+
+    relation: ToMany
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class WritePlan:
     """One allowed change: values already checked against the declaration, and what must hold before and after."""
 
@@ -448,3 +456,4 @@ class WritePlan:
     sets: tuple[tuple[str, Expr], ...] = ()
     """Fields set by an expression over the record, such as `stock - 1`; their parameters are `set_params`."""
     set_params: tuple[ParamSpec, ...] = ()
+    members: tuple[Members, ...] = ()

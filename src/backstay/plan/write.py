@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from backstay.errors import BadRequest, FieldError, Invalid, NotSignedIn, nearest
-from backstay.model.field import Entity, Field, Schema
+from backstay.model.field import Entity, Field, Schema, ToMany
 from backstay.model.predicate import (
     ANYONE,
     NOBODY,
@@ -28,13 +28,15 @@ from backstay.model.predicate import (
     normal,
     rebuild,
 )
-from backstay.model.value import KEY, TEXT, Unfit, parse, slug_of
+from backstay.model.value import KEY, TEXT, Kind, Unfit, parse, slug_of
 from backstay.plan.actor import Actor
 from backstay.plan.ask import Create, Delete, Update
 from backstay.plan.limits import Limits
 from backstay.plan.planner import refusal
 from backstay.plan.resolve import Resolver, every
-from backstay.plan.tree import TRUE, Check, Column, Expr, Leaf, LinkCheck, ParamSpec, Record, WritePlan
+from backstay.plan.tree import TRUE, Check, Column, Expr, Leaf, LinkCheck, Members, ParamSpec, Record, WritePlan
+
+_MEMBERS = Kind("list", item=KEY, max_length=200)
 
 
 def plan_create(ask: Create, schema: Schema, actor: Actor, limits: Limits, key: str, now: datetime) -> WritePlan:
@@ -45,13 +47,14 @@ def plan_create(ask: Create, schema: Schema, actor: Actor, limits: Limits, key: 
     rule = _permit(resolver, entity, "create")
     given = parse_values(resolver, entity, ask.values, creating=True)
     values = dict(given)
+    members = _members(entity, ask.values)
     for field in entity.fields.values():
         if field.name not in values:
             values[field.name] = _default(field, values, actor, key, now)
-    conditions = [rule, *_write_rules(resolver, entity, given)]
+    conditions = [rule, *_write_rules(resolver, entity, ask.values)]
     return WritePlan(
         "create", entity, key, values, None, _after(schema, actor, limits, entity, both(*conditions)),
-        _links(schema, actor, limits, entity, given), tuple(resolver.decisions),
+        _links(schema, actor, limits, entity, given, members), tuple(resolver.decisions), members=members,
     )  # fmt: skip
 
 
@@ -61,15 +64,16 @@ def plan_update(ask: Update, schema: Schema, actor: Actor, limits: Limits, now: 
     resolver = Resolver(schema, actor, limits)
     rule = _permit(resolver, entity, "update")
     values = parse_values(resolver, entity, ask.values, creating=False)
-    condition = both(rule, *_write_rules(resolver, entity, {**values, **ask.sets}))
+    condition = both(rule, *_write_rules(resolver, entity, {**ask.values, **ask.sets}))
     sets, set_params = _sets(schema, actor, limits, entity, ask.sets)
     before = _before(schema, actor, limits, entity, condition)
     after = _after(schema, actor, limits, entity, condition)
     values["updated_at"] = now
-    links = _links(schema, actor, limits, entity, values)
+    members = _members(entity, ask.values)
+    links = _links(schema, actor, limits, entity, values, members)
     decisions = tuple(resolver.decisions)
     return WritePlan(
-        "update", entity, ask.key, values, before, after, links, decisions, ask.guard_values, sets, set_params
+        "update", entity, ask.key, values, before, after, links, decisions, ask.guard_values, sets, set_params, members
     )
 
 
@@ -120,6 +124,9 @@ def parse_values(resolver: Resolver, entity: Entity, raw: Mapping[str, Any], *, 
     values: dict[str, Any] = {}
     errors: list[FieldError] = []
     for name, value in raw.items():
+        if (relation := entity.to_many.get(name)) is not None and relation.as_list:
+            errors += _member_errors(resolver, relation, value)
+            continue
         field = writable.get(name)
         if field is None or (not system and _closed(resolver, field)):
             errors.append(FieldError(name, "read_only", "is set by the server and cannot be sent."))
@@ -138,6 +145,24 @@ def parse_values(resolver: Resolver, entity: Entity, raw: Mapping[str, Any], *, 
         more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
         raise Invalid(f'"{first.path}" {first.message}{more}', errors=errors)
     return values
+
+
+def _member_errors(resolver: Resolver, relation: ToMany, raw: Any) -> list[FieldError]:
+    if not resolver.actor.system and resolver.fold(relation.write) == NOBODY:
+        return [FieldError(relation.name, "read_only", "cannot be sent.")]
+    try:
+        parse(_MEMBERS, raw)
+    except Unfit as unfit:
+        return [FieldError(relation.name, unfit.code, f"{unfit}.")]
+    return []
+
+
+def _members(entity: Entity, raw: Mapping[str, Any]) -> tuple[Members, ...]:
+    """The many-to-many relations that are written as lists of ids; `parse_values` has checked them."""
+    return tuple(
+        Members(relation, tuple(dict.fromkeys(parse(_MEMBERS, raw[name]))))
+        for name, relation in entity.to_many.items() if relation.as_list and name in raw
+    )  # fmt: skip
 
 
 def _sets(
@@ -198,25 +223,29 @@ def _write_rules(resolver: Resolver, entity: Entity, given: Mapping[str, Any]) -
     """The rules of the fields that are written, where they depend on the record."""
     if resolver.actor.system:
         return []
-    return [resolver.fold(entity.fields[name].write) for name in given if name in entity.fields]
+    parts: Mapping[str, Field | ToMany] = {**entity.to_many, **entity.fields}
+    return [resolver.fold(parts[name].write) for name in given if name in parts]
 
 
 # Checks.
 
 
 def _links(
-    schema: Schema, actor: Actor, limits: Limits, entity: Entity, given: Mapping[str, Any]
-) -> tuple[LinkCheck, ...]:
+    schema: Schema, actor: Actor, limits: Limits, entity: Entity, given: Mapping[str, Any],
+    members: tuple[Members, ...],
+) -> tuple[LinkCheck, ...]:  # fmt: skip
     """What is referred to must be visible to whoever refers to it, so that no reference tells what exists."""
     if actor.system:
         return ()
-    links = []
+    referred: list[tuple[str, str, Entity]] = []
     for name, value in given.items():
-        field = entity.fields.get(name)
-        if field is None or field.target is None or value is None:
-            continue
+        if (target := entity.fields[name].target) is not None and value is not None:
+            referred.append((name, value, target))
+    referred += [(part.relation.name, key, part.relation.target) for part in members for key in part.keys]
+    links = []
+    for name, value, target in referred:
         resolver = Resolver(schema, actor, limits)
-        source = resolver.source(resolver.frame(field.target), ANYONE, viewer=True)
+        source = resolver.source(resolver.frame(target), ANYONE, viewer=True)
         check = Check(source, resolver.param(ParamSpec("slot", KEY, -1)), tuple(resolver.params))
         links.append(LinkCheck(name, value, check))
     return tuple(links)

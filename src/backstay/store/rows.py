@@ -12,7 +12,7 @@ from typing import Any
 from backstay.model.field import Entity, Field
 from backstay.model.folding import fold, search_text
 from backstay.model.value import KEY, TEXT
-from backstay.plan.tree import Param, ParamSpec, WritePlan
+from backstay.plan.tree import Members, Param, ParamSpec, WritePlan
 from backstay.store.dialect import Dialect, quoted
 from backstay.store.sql import Compiler, encode
 
@@ -66,6 +66,28 @@ def update(
     where = f't0."id" = {compiler.expr(Param(first + len(columns), KEY))}'
     text = f'UPDATE {quoted(entity.table)} AS t0 SET {", ".join(sets)}, "_version" = t0."_version" + 1 WHERE {where}'
     return text, encode(compiler.encoders, [*set_values, *(value for _, _, value in columns), plan.key])
+
+
+def members_now(members: Members, key: str, dialect: Dialect) -> tuple[str, list[Any]]:
+    """The statement that reads which records a many-to-many relation holds, as text."""
+    between, left, right = _sides(members)
+    text = f"SELECT CAST({right} AS text) FROM {between} WHERE {left} = {dialect.param(0, ParamSpec('fixed', KEY))}"
+    return text, [key]
+
+
+def leave(members: Members, key: str, member: str, dialect: Dialect) -> tuple[str, list[Any]]:
+    """The statement that takes one record out of a many-to-many relation."""
+    between, left, right = _sides(members)
+    spec = ParamSpec("fixed", KEY)
+    where = f"{left} = {dialect.param(0, spec)} AND {right} = {dialect.param(1, spec)}"
+    return f"DELETE FROM {between} WHERE {where}", [key, member]
+
+
+def _sides(members: Members) -> tuple[str, str, str]:
+    relation, between = members.relation, members.relation.through
+    assert between is not None
+    sides = between.fields[relation.via].column, between.fields[relation.onward].column
+    return quoted(between.table), quoted(sides[0]), quoted(sides[1])
 
 
 def delete(entity: Entity, key: str, dialect: Dialect) -> tuple[str, list[Any]]:

@@ -23,10 +23,10 @@ from backstay.model.value import Kind, Unfit, as_python, parse, unnamed
 from backstay.plan.actor import Actor
 from backstay.plan.ask import Ask, Create, Delete, Listing, Nested, One, Selection, Sort, Update
 from backstay.plan.bind import bind
-from backstay.plan.tree import Check, WritePlan
+from backstay.plan.tree import Check, Members, WritePlan
 from backstay.plan.write import parse_field, plan_create, plan_delete, plan_guard, plan_update
 from backstay.store import rows
-from backstay.store.engine import Engine, Found
+from backstay.store.engine import Engine, Found, as_bytes
 from backstay.store.port import Broken, Taken, Writing
 from backstay.store.sql import compile_check, encode
 
@@ -150,6 +150,7 @@ class Transaction:
         """
         entity = self._engine.schema.of(type(record))
         values = {k: v for k, v in record.__dict__.items() if k in entity.fields}
+        values |= {k: [getattr(m, "id", m) for m in v] for k, v in record.__dict__.items() if k in entity.to_many}
         if not self.actor.system:
             values = {k: v for k, v in values.items() if not _server_set(entity, k)}
         key = await self.write(Create(entity.name, values))
@@ -208,7 +209,8 @@ class Transaction:
                     plan.values[name] = await self._writing.number(part.default.value)
         await self._run_hooks("before", plan, old)
         for link in plan.links:
-            if plan.values.get(link.field) == link.value and not await self._holds(link.check, (link.value,)):
+            kept_by_hooks = link.field in entity.to_many or plan.values.get(link.field) == link.value
+            if kept_by_hooks and not await self._holds(link.check, (link.value,)):
                 raise Invalid(errors=[FieldError(link.field, "not_found", "names no record that you can see.")])
         if plan.action == "create":
             text, values = rows.insert(entity, plan.values, dialect)
@@ -219,9 +221,27 @@ class Transaction:
         else:
             text, values = rows.delete(entity, plan.key, dialect)
         await self._writing.run(text, values)
+        for members in plan.members:
+            await self._set_members(members, plan.key)
         if plan.after is not None and not await self._holds(plan.after, (plan.key,), kept):
             raise Denied(_DENIED[plan.action].format(entity.name))
         await self._run_hooks("after", plan, old)
+
+    async def _set_members(self, members: Members, key: str) -> None:
+        """Make a many-to-many relation hold these records and no others."""
+        dialect, relation = self._engine.store.dialect, members.relation
+        found = await self._writing.run(*rows.members_now(members, key, dialect))
+        now = [as_bytes(row[0]).decode() for row in found]
+        for member in now:
+            if member not in members.keys:
+                await self._writing.run(*rows.leave(members, key, member, dialect))
+        moment = self._engine.clock()
+        assert relation.through is not None
+        for member in members.keys:
+            if member not in now:
+                values = {"id": self._new_id(), "created_at": moment, "updated_at": moment}
+                values |= {relation.via: key, relation.onward: member}
+                await self._writing.run(*rows.insert(relation.through, values, dialect))
 
     async def _row_before(self, plan: WritePlan, ask: Any) -> tuple[dict[str, Any], Sequence[Any]]:
         assert plan.before is not None
@@ -300,7 +320,9 @@ _DENIED = {
 
 
 def _server_set(entity: Entity, name: str) -> bool:
-    part = entity.fields[name]
+    part = entity.fields.get(name)
+    if part is None:
+        return False
     return part.read_only or (part.default is not None and part.default.by_server)
 
 
