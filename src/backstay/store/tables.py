@@ -144,10 +144,12 @@ def _indexes(entity: Entity) -> Iterator[tuple[str, list[str], bool]]:
         names = [column for name in index.fields for column in entity.fields[name].columns]
         seen.add(tuple(names))
         prefix = "uq" if index.kind == "unique" else "ix"
+        if index.kind != "unique" and "id" not in names:
+            names = [*names, "id"]  # every order ends with the id, so an index serves it whole
         yield f"{prefix}_{entity.table}_{'_'.join(index.fields)}", names, index.kind == "unique"
     for field in entity.fields.values():
         if field.target is not None and not any(names[0] == field.column for names in seen):
-            yield f"ix_{entity.table}_{field.name}", [field.column], False
+            yield f"ix_{entity.table}_{field.name}", [field.column, "id"], False
 
 
 def sequences(schema: Schema) -> list[str]:
