@@ -188,14 +188,12 @@ class Front:
     """The HTTP part of an application."""
 
     def __init__(
-        self, router: Router, identify: Callable[[Request], Awaitable[Actor]], limits: Limits, observe: Observe,
-        mounted: Callable[..., Awaitable[None]] | None = None,
+        self, router: Router, identify: Callable[[Request], Awaitable[Actor]], limits: Limits, observe: Observe
     ) -> None:  # fmt: skip
         self.router = router
         self.identify = identify
         self.limits = limits
         self.observe = observe
-        self.mounted = mounted
         self._prefix = token_hex(6)
         self._count = 0
 
@@ -213,9 +211,6 @@ class Front:
             given = request.header(b"x-request-id")
             request.id = given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else self._new_id()
             route = self.router.find(request)
-            if route is None and self.mounted is not None:
-                await self.mounted(scope, receive, send)
-                return
             response = await self._answer(request, route)
         except Problem as problem:
             error = problem
