@@ -151,6 +151,22 @@ async def test_two_sign_ups_at_once_make_one_account(world: World) -> None:
     assert len(await world.rows("account_credentials")) == 1
 
 
+async def test_who_comes_second_by_a_moment_is_answered_like_everybody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.accounts.signup(ADA)
+
+    async def too_early(address: str) -> None:
+        return None
+
+    monkeypatch.setattr(world.accounts, "_find", too_early)
+    assert await world.accounts.signup({**ADA, "nickname": "second"}) is None
+    with pytest.raises(Conflict) as caught:
+        await world.accounts.signup({**ADA, "email": "eve@example.com"})
+    assert codes(caught.value) == [("nickname", "not_unique")]
+    assert await world.rows("members", "nickname") == [("ada",)]
+
+
 @pytest.mark.parametrize("twin", [" ADA@EXAMPLE.COM ", "\uff41da@example.com", "ada@ex\uff41mple.com"])
 async def test_a_twin_of_an_address_is_that_address(world: World, twin: str) -> None:
     await world.accounts.signup(ADA)
@@ -278,6 +294,16 @@ async def test_roles_and_disabling_are_seen_at_once_here(world: World) -> None:
     for change in (world.accounts.set_roles("x@example.com", []), world.accounts.disable("x@example.com")):
         with pytest.raises(NotFound):
             await change
+
+
+async def test_whoever_disables_an_account_its_tokens_end_within_a_second(world: World) -> None:
+    await world.accounts.signup(ADA)
+    entered = await world.accounts.login(ENTRY)
+    await world.accounts.identify(entered.access_token)
+    await world.engine.store.run("UPDATE members SET disabled = (1 = 1)", ())
+    world.pass_time(seconds=1.01)
+    with pytest.raises(NotSignedIn):
+        await world.accounts.identify(entered.access_token)
 
 
 async def test_a_password_hashed_with_other_parameters_is_hashed_again(world: World) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from typing import Any
 
@@ -33,6 +35,8 @@ async def test_a_hash_knows_its_password_and_no_other() -> None:
     assert await passwords.verify(known, "Cre\u0300me bru\u0302le\u0301e")  # the same, typed on another keyboard
     assert not await passwords.verify(known, "crème brûlée")
     assert not await passwords.verify(None, "Crème brûlée")
+    passwords._nobody = known
+    assert not await passwords.verify(None, "Crème brûlée")  # not even by chance
     assert not await passwords.verify("no hash at all", "Crème brûlée")
     assert await passwords.hash("Crème brûlée") != known
     passwords.close()
@@ -132,9 +136,17 @@ async def test_who_gives_up_leaves_the_line() -> None:
     gate.open.set()
     await jobs[0]
     assert await passwords.hash("correct horse")
-    assert passwords._present == 0
+    assert (gate.done, passwords._present) == (1, 0)
     passwords.close()
 
 
 def test_there_is_always_a_core() -> None:
     assert cores() >= 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a thread has no priority of its own here")
+async def test_hashing_takes_second_place_to_the_loop() -> None:
+    passwords, usual = quick(), os.getpriority(os.PRIO_PROCESS, 0)
+    theirs = await passwords._work(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+    assert (theirs, os.getpriority(os.PRIO_PROCESS, 0)) == (min(19, usual + 5), usual)
+    passwords.close()

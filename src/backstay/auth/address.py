@@ -28,9 +28,7 @@ def canonical_address(raw: object) -> str:
     text = clean_text(raw).strip()
     if len(text) > _LONGEST:
         raise Unfit("too_long", f"must have at most {_LONGEST} characters, and has {len(text)}")
-    # Folding can undo NFKC and NFKC can undo folding; twice reaches the form that stays.
-    for _ in range(2):
-        text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     value: str = parse(_EMAIL, text)
     _, _, domain = value.rpartition("@")
     if not _DOMAIN.fullmatch(domain):
