@@ -211,8 +211,26 @@ async def test_nothing_lies_behind_a_computed_field(engine: Engine) -> None:
         await names(engine, IsNull(Path(("siblings", "x"))))
 
 
-async def test_different_amounts_are_counted_with_their_currency(engine: Engine) -> None:
-    assert await numbers(engine, Measure("n", "count_distinct", ("cost",))) == [{"n": 2}]
+async def test_amounts_of_two_currencies_are_not_taken_for_one(engine: Engine) -> None:
+    distinct = Measure("n", "count_distinct", ("cost",))
+    with pytest.raises(BadRequest, match="two currencies"):
+        await numbers(engine, distinct)
+    assert len(await numbers(engine, distinct, group_by=(("cost", "currency"),))) == 3
+
+
+async def test_money_of_two_currencies_is_never_equal(engine: Engine) -> None:
+    assert await names(engine, Compare("lte", Path(("cost",)), Path(("price",)))) == ["p1"]
+    assert await names(engine, Compare("gte", Path(("price",)), Path(("cost",)))) == ["p1"]
+
+
+async def test_decimals_are_multiplied_by_value(engine: Engine) -> None:
+    product = Arithmetic("multiply", (Path(("weight",)), Path(("tare",))))
+    assert await names(engine, Compare("eq", product, Value(Decimal("2.25")))) == ["p1", "p2"]
+
+
+async def test_money_is_not_multiplied_by_a_fraction(engine: Engine) -> None:
+    with pytest.raises(BadRequest, match="cannot be calculated"):
+        await names(engine, IsNull(Arithmetic("multiply", (Path(("price",)), Path(("weight",))))))
 
 
 async def test_a_model_is_related_to_itself_through_a_model_made_for_it(engine: Engine) -> None:

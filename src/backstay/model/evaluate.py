@@ -39,14 +39,13 @@ from backstay.model.predicate import (
     fold,
     normal,
 )
-from backstay.model.value import INSTANT, INTEGER, KEY, TEXT, Kind, Money, minor_units, parse, unnamed
+from backstay.model.value import INSTANT, INTEGER, KEY, TEXT, Kind, Money, calculated, minor_units, parse, unnamed
 
 Row: TypeAlias = Mapping[str, Any]
 """Canonical values by field name; a relation holds the id of its record."""
 
 _ORDERS = {"lt": lt, "lte": le, "gt": gt, "gte": ge}
 _ARITHMETIC = {"add": add, "subtract": sub, "multiply": mul, "concat": add}
-_WIDER = ("money", "decimal", "float")
 
 
 class Records(Protocol):
@@ -276,10 +275,9 @@ class _Evaluation:
                 return INSTANT
             case Arithmetic("concat"):
                 return TEXT
-            case Arithmetic(_, args):
+            case Arithmetic(op, args):
                 kinds = [kind for arg in args if (kind := self._kind(arg, sights)) is not None]
-                kinds.sort(key=lambda kind: _WIDER.index(kind.name) if kind.name in _WIDER else len(_WIDER))
-                return kinds[0] if kinds else None
+                return calculated(op, kinds) if kinds else None
             case Total(fn, path, of, _):
                 if of is None or fn == "count":
                     return INTEGER

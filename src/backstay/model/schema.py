@@ -16,7 +16,7 @@ from backstay.model.field import ACTIONS, Computed, Entity, Field, Index, Schema
 from backstay.model.predicate import ANYONE, NOBODY, Condition, Me, Operand, Path, describe
 from backstay.model.rule import FieldRule, ManyRule, Rules, computed
 from backstay.model.symbol import MeSymbol, RowSymbol, Symbol, condition, misspelt, operand
-from backstay.model.value import BOOLEAN, FLOAT, INTEGER, KEY, TEXT, Kind
+from backstay.model.value import BOOLEAN, FLOAT, INTEGER, KEY, TEXT, Kind, calculated
 
 
 def declare(
@@ -160,12 +160,9 @@ def kind_of(entity: Entity, node: Operand) -> Kind:
             return TEXT
         case Arithmetic(_, args):
             kinds = [kind_of(entity, arg) for arg in args if not isinstance(arg, Value)] or [INTEGER]
-            kinds.sort(
-                key=lambda k: (
-                    ("money", "decimal", "float").index(k.name) if k.name in ("money", "decimal", "float") else 9
-                )
-            )
-            return Kind(kinds[0].name, scale=kinds[0].scale, precision=18, currency=kinds[0].currency)
+            if (kind := calculated(node.op, kinds)) is None:
+                raise TypeError(f"{' and '.join(k.name for k in kinds)} cannot be calculated with each other.")
+            return kind
         case Choice(_, then, otherwise):
             return kind_of(entity, otherwise if isinstance(then, Value) else then)
         case Me():

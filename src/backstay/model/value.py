@@ -457,6 +457,27 @@ def as_python(kind: Kind, value: Any) -> Any:
     return value
 
 
+_CALCULABLE = (
+    {"money", "integer", "big_integer"}, {"decimal", "integer", "big_integer"}, {"float", "integer", "big_integer"},
+)  # fmt: skip
+
+
+def calculated(op: str, kinds: Sequence[Kind]) -> Kind | None:
+    """The kind of a calculation with values of these kinds; nothing where they cannot be calculated with."""
+    if op == "concat":
+        return Kind("text") if all(kind.name in ("text", "enum") for kind in kinds) else None
+    names = {kind.name for kind in kinds}
+    if len(names) > 1 and not any(names <= allowed for allowed in _CALCULABLE):
+        return None
+    if len({kind.currency for kind in kinds if kind.name == "money"}) > 1:
+        return None
+    widest = ("money", "decimal", "float", "big_integer")
+    kind = min(kinds, key=lambda kind: widest.index(kind.name) if kind.name in widest else len(widest))
+    scales = [kind.scale for kind in kinds]
+    scale = sum(scales) if op == "multiply" else max(scales)
+    return Kind(kind.name, scale=scale, precision=18, currency=kind.currency, choices=kind.choices, item=kind.item)
+
+
 def unnamed(kinds: Sequence[Kind]) -> Kind:
     """The one kind that comparisons between `kinds` happen in, without their constraints."""
     return Kind(kinds[0].name, scale=kinds[0].scale, precision=kinds[0].precision, currency=kinds[0].currency)

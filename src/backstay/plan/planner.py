@@ -338,7 +338,8 @@ class _Planner:
         """Amounts of several currencies are not added up or compared."""
         whole = path[:-1] if path[-1] == "amount" and len(path) > 1 else path
         kind = kind_of(self.resolver.path(whole, frame))
-        if kind.name != "money" or kind.currency or fn in ("count", "count_distinct"):
+        counted = fn == "count" or (fn == "count_distinct" and whole != path)
+        if kind.name != "money" or kind.currency or counted:
             return
         if (*whole, "currency") not in groups:
             said = ".".join(whole)

@@ -40,7 +40,7 @@ from backstay.model.predicate import (
     negate,
     normal,
 )
-from backstay.model.value import INSTANT, INTEGER, KEY, TEXT, Kind, Unfit, minor_units, parse, unnamed
+from backstay.model.value import INSTANT, INTEGER, KEY, TEXT, Kind, Unfit, calculated, minor_units, parse, unnamed
 from backstay.plan.actor import Actor
 from backstay.plan.limits import Limits
 from backstay.plan.tree import (
@@ -304,7 +304,7 @@ class Resolver:
             kind = kind_of(left)
         op: str = atom.op
         self._check_operator(op, kind, atom)
-        if kind.name == "money" and not kind.currency:
+        if kind.name == "money" and (not kind.currency or isinstance(atom.right, Path)):
             return self._compare_money(atom, frames, viewer, negated)
         if op == "icontains":
             left = self._folded(left)
@@ -312,14 +312,10 @@ class Resolver:
             assert kind.item is not None
             op, kind = "has", kind.item
         if isinstance(atom.right, (Slot, Value)):
-            right: Expr = self._constant(atom.right, kind, atom.op)
+            right: Expr = self._constant(atom.right, kind, atom.op, "entry" if op == "has" else "")
         else:
             right = self.operand(atom.right, frames, viewer)
-            if kind_of(right).name != kind.name and {kind_of(right).name, kind.name} - {
-                "integer",
-                "float",
-                "big_integer",
-            }:
+            if not _comparable(kind, kind_of(right), op):
                 raise BadRequest(f"{kind.name} and {kind_of(right).name} cannot be compared.", code="invalid_filter")
         return Test(op, left, right, negated)
 
@@ -441,17 +437,12 @@ class Resolver:
         if not paths:
             raise BadRequest("A calculation needs a field.", code="invalid_filter")
         kinds = [kind_of(self.operand(arg, frames, viewer)) for arg in paths]
-        kinds.sort(
-            key=lambda kind: (
-                ("money", "decimal", "float").index(kind.name) if kind.name in ("money", "decimal", "float") else 9
-            )
-        )
-        kind = kinds[0]
-        if op == "multiply" and kind.name in ("money", "decimal"):
-            resolved = [self._either(arg, INTEGER, frames, viewer) for arg in args]
-        else:
-            resolved = [self._either(arg, kind, frames, viewer) for arg in args]
-        return Calc(op, tuple(resolved), _wide(TEXT if op == "concat" else kind))
+        kind = calculated(op, kinds)
+        if kind is None:
+            named = " and ".join(dict.fromkeys(kind.name for kind in kinds))
+            raise BadRequest(f"{named} cannot be calculated with each other.", code="invalid_filter")
+        beside = INTEGER if op == "multiply" and kind.name in ("money", "decimal") else kind
+        return Calc(op, tuple(self._either(arg, beside, frames, viewer) for arg in args), kind)
 
     def _path(self, names: tuple[str, ...], frame: Frame, viewer: bool, hops: int) -> Expr:
         if not names:
@@ -463,6 +454,8 @@ class Resolver:
         if isinstance(part, ToMany):
             raise BadRequest(f'"{name}" has many records: ask for some, none or every of them.', code="invalid_filter")
         if isinstance(part, Computed):
+            if rest:
+                raise BadRequest(f'"{name}" of {frame.entity.name} has no field "{rest[0]}".', code="unknown_field")
             return self._guard(part, self._computed(part, frame), frame, viewer)
         if part.write_only and viewer:
             raise BadRequest(f'{frame.entity.name} has no field "{name}".', code="unknown_field")
@@ -551,8 +544,17 @@ def _parse(kind: Kind, raw: object) -> Any:
     return parse(kind, minor_units(kind, raw))
 
 
+def _comparable(left: Kind, right: Kind, op: str) -> bool:
+    """Whether values of two kinds are stored so that they can be compared."""
+    if op == "has" and left.name in ("decimal", "time", "datetime", "duration"):
+        return False  # a list holds them as text
+    if left.name == right.name == "enum":
+        return {type(choice) for choice in left.choices} == {type(choice) for choice in right.choices}
+    return left.name == right.name or {left.name, right.name} <= {"integer", "float", "big_integer"}
+
+
 def _wide(kind: Kind) -> Kind:
-    return Kind(kind.name, scale=kind.scale, precision=kind.precision, currency=kind.currency)
+    return replace(unnamed([kind]), choices=kind.choices, item=kind.item)
 
 
 def _kind_of_value(operand: Operand) -> Kind:

@@ -380,7 +380,7 @@ class ParamSpec:
     kind: Kind
     index: int = 0
     many: bool = False
-    part: Literal["", "amount", "currency", "folded", "words", "rank", "limit", "next", "offset"] = ""
+    part: Literal["", "amount", "currency", "folded", "words", "rank", "limit", "next", "offset", "entry"] = ""
     place: str = ""
     from_text: bool = False
     value: Any = None

@@ -13,7 +13,7 @@ import msgspec
 
 from backstay.model.value import Kind, Money
 from backstay.plan.tree import ParamSpec
-from backstay.store.dialect import Fragment, literal
+from backstay.store.dialect import Fragment, entry_kind, literal
 
 _TYPES = {
     "text": "text", "integer": "bigint", "big_integer": "bigint", "float": "float8", "decimal": "numeric",
@@ -61,7 +61,8 @@ class PostgresDialect:
             return f"${position + 1}::text[]"
         if spec.source == "key":
             return f"${position + 1}::text::{type_of(spec.kind)}"
-        return f"${position + 1}::{type_of(spec.kind)}{'[]' if spec.many else ''}"
+        kind = entry_kind(spec.kind) if spec.part == "entry" else spec.kind
+        return f"${position + 1}::{type_of(kind)}{'[]' if spec.many else ''}"
 
     def encoder(self, spec: ParamSpec) -> Callable[[Any], Any] | None:
         """How the parameter is handed to the driver."""
@@ -71,7 +72,7 @@ class PostgresDialect:
             return lambda value: value if isinstance(value, str) else str(value)
         if spec.source == "old" or spec.part in ("limit", "next", "offset", "currency", "folded", "rank"):
             return None
-        one = encoder_of(spec.kind)
+        one = encoder_of(entry_kind(spec.kind) if spec.part == "entry" else spec.kind)
         if one is None or spec.source == "me":
             return None
         return (lambda values: [one(value) for value in values]) if spec.many else one
@@ -125,6 +126,10 @@ class PostgresDialect:
         """A value of a cursor, as text."""
         return f"({sql})::text"
 
+    def scaled(self, sql: str, by: int) -> str:
+        """A decimal, which knows its own scale."""
+        return sql
+
     def one_of(self, left: str, right: str) -> str:
         """Membership in an array parameter."""
         return f"{left} = ANY({right})"
@@ -167,7 +172,8 @@ class PostgresDialect:
             case "count_distinct":
                 return f"count(DISTINCT {value})"
             case "sum":
-                return f"coalesce(sum({value}), 0)"
+                total = f"coalesce(sum({value}), 0)"
+                return f"{total}::bigint" if of.name == "duration" else total
             case "avg":
                 return f"(sum({value})::float8 / count({value}))"
             case _ if of.name == "uuid":

@@ -258,10 +258,12 @@ class Compiler:
                 return f"CASE WHEN {self.predicate(when)} THEN {self.expr(value)} END"
             case Case(when, then, otherwise):
                 return f"CASE WHEN {self.predicate(when)} THEN {self.expr(then)} ELSE {self.expr(otherwise)} END"
-            case Calc("coalesce", args):
-                return f"coalesce({', '.join(self.expr(arg) for arg in args)})"
-            case Calc(op, args):
-                return f"({_CALC[op].join(self.expr(arg) for arg in args)})"
+            case Calc("coalesce", args, kind):
+                return f"coalesce({', '.join(self._scaled(arg, kind) for arg in args)})"
+            case Calc("multiply", args):
+                return f"({_CALC['multiply'].join(self.expr(arg) for arg in args)})"
+            case Calc(op, args, kind):
+                return f"({_CALC[op].join(self._scaled(arg, kind) for arg in args)})"
             case TotalOf(fn, source, value, kind):
                 return self._total(fn, source, value, kind)
             case Truth(predicate):
@@ -270,6 +272,13 @@ class Compiler:
                 return self.dialect.date_part(self.expr(of), part, kind_of(of))
             case Rank(scope, needle):
                 return self.dialect.rank(alias(scope), self.expr(needle))
+
+    def _scaled(self, expr: Expr, kind: Kind) -> str:
+        """A value with as many digits after the point as `kind` has, where it is a decimal."""
+        mine = kind_of(expr)
+        number = kind.name == "decimal" and mine.name in ("decimal", "integer", "big_integer")
+        missing = kind.scale - mine.scale if number else 0
+        return self.dialect.scaled(self.expr(expr), missing) if missing > 0 else self.expr(expr)
 
     def _total(self, fn: str, source: Source, value: Expr | None, kind: Kind) -> str:
         rows = f"{self.table(source)}{self.where(source)}"
@@ -319,7 +328,7 @@ class Compiler:
         return f"NOT coalesce({text}, {self.dialect.false})" if unsure else f"NOT ({text})"
 
     def _test(self, op: str, left: Expr, right: Expr) -> str:
-        a, b = self.expr(left), self.expr(right)
+        a, b = self._scaled(left, kind_of(right)), self._scaled(right, kind_of(left))
         match op:
             case "in":
                 return self.dialect.one_of(a, b)

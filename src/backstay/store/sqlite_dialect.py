@@ -15,7 +15,7 @@ import msgspec
 
 from backstay.model.value import Kind, Money
 from backstay.plan.tree import ParamSpec
-from backstay.store.dialect import Fragment, literal, quoted
+from backstay.store.dialect import Fragment, entry_kind, literal, quoted
 
 
 def instant(value: datetime) -> str:
@@ -68,7 +68,7 @@ class SQLiteDialect:
             return None
         if spec.part == "words":
             return lambda words: " AND ".join(f'"{word}"' for word in words) + "*" if words else '""'
-        one = encoder_of(spec.kind)
+        one = encoder_of(entry_kind(spec.kind) if spec.part == "entry" else spec.kind)
         if spec.part == "rank":
             return lambda words: msgspec.json.encode(words).decode()
         if spec.many:
@@ -126,6 +126,10 @@ class SQLiteDialect:
     def key(self, sql: str) -> str:
         """A value of a cursor: integers and texts as they are."""
         return sql
+
+    def scaled(self, sql: str, by: int) -> str:
+        """A scaled integer with so many more digits after the point."""
+        return f"({sql} * {10**by})"
 
     def one_of(self, left: str, right: str) -> str:
         """Membership in an array parameter."""
