@@ -329,6 +329,8 @@ def _comparable(kind: Kind, other: Kind) -> bool:
     numbers = ("integer", "float", "big_integer")
     if kind.name in numbers or kind == KEY:
         return other.name in numbers if kind.name in numbers else other.name == "uuid"
+    if kind.name == other.name == "enum":
+        return type(kind.choices[0]) is type(other.choices[0])
     return kind.name == other.name and kind.name not in ("list", "json") and kind.currency == other.currency
 
 

@@ -140,11 +140,15 @@ class Questions:
                 groups.append(path)
         measures = [Measure("n", "count")] if rng.random() < 0.6 else []
         for number in range(rng.choice((1, 2, 3))):
-            path, kind = self._path(entity)
+            path, kind, last = self.conditions._way(entity, 2)
             functions = ["count", "count_distinct", "min", "max"]
             functions += ["sum", "sum", "avg"] if kind.name in SUMMABLE else []
-            if kind.name == "money" and not kind.currency and (*path, "currency") not in groups:
-                continue
+            whole = path[:-1] if path[-1] == "amount" else path
+            open_money = last.kind.name == "money" and not last.kind.currency and path[-1] != "currency"
+            if open_money and (*whole, "currency") not in groups:  # two currencies are not added up or compared
+                functions = ["count", "count_distinct"]
+            if kind.name == "money" and open_money and "sum" not in functions:
+                functions = ["count"]
             fn: Any = rng.choice(functions)
             if kind.name in ("list", "json") or (fn in ("min", "max") and kind.name == "boolean"):
                 continue

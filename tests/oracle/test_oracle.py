@@ -29,6 +29,7 @@ async def test_every_answer_is_the_naive_one(world: int, namespace: Namespaces) 
 def test_the_questions_are_worth_asking() -> None:
     """Most have something in their answers, and every kind of refusal occurs."""
     assert sum(asked.values()) == CASES
-    for kind, least in (("Listing", 20), ("Aggregate", 8), ("One", 6), ("unknown_field", 2), ("not_signed_in", 1)):
+    for kind, least in (("Listing", 20), ("Aggregate", 8), ("One", 6), ("unknown_field", 1)):
         assert asked[kind] * 100 >= least * CASES, asked
+    assert asked["not_signed_in"] > 0
     assert asked["denied"] > 0
