@@ -175,7 +175,9 @@ class PostgresDialect:
                 total = f"coalesce(sum({value}), 0)"
                 return f"{total}::bigint" if of.name == "duration" else total
             case "avg":
-                return f"(sum({value})::float8 / count({value}))"
+                # Of whole numbers, as they are stored elsewhere, so that the nearest float is the same one everywhere.
+                unit = f" * {10**of.scale}" if of.name == "decimal" and of.scale else ""
+                return f"((sum({value}){unit})::float8 / (count({value}){unit}))"
             case _ if of.name == "uuid":
                 return f"{fn}(({value})::text)::uuid"
             case _:

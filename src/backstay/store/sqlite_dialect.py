@@ -175,8 +175,8 @@ class SQLiteDialect:
             case "sum":
                 return f"coalesce(sum({value}), 0)"
             case "avg":
-                unit = 10**of.scale if of.name == "decimal" else 1
-                return f"(CAST(sum({value}) AS REAL) / count({value}){f' / {unit}' if unit > 1 else ''})"
+                unit = f" * {10**of.scale}" if of.name == "decimal" and of.scale else ""
+                return f"(CAST(sum({value}) AS REAL) / (count({value}){unit}))"
             case _:
                 return f"{fn}({value})"
 
