@@ -1,0 +1,6 @@
+SELECT ('{' || '"count_distinct":' || json_object('customer', x.m1) || ',' || substr(json_object('status', x.g0, 'count', x.m0), 2))
+FROM (SELECT t0."status" AS g0, count(*) AS m0, count(DISTINCT t0."customer_id") AS m1
+  FROM "orders" AS t0
+  GROUP BY 1) AS x
+ORDER BY x.m0 DESC NULLS FIRST, x.g0 NULLS LAST
+LIMIT ?1

@@ -1,0 +1,8 @@
+SELECT ('{' || '"customer":' || json_object('city', x.g0) || ',' || '"placed_at":' || json_object('month', x.g1) || ',' || '"total":' || json_object('currency', x.g2) || ',' || '"sum":' || json_object('total', x.m0) || ',' || substr(json_object('count', x.m1), 2))
+FROM (SELECT (SELECT t1."city"
+    FROM "customers" AS t1
+    WHERE t1."id" = t0."customer_id") AS g0, substr(t0."placed_at", 1, 7) AS g1, t0."total_currency" AS g2, coalesce(sum(t0."total"), 0) AS m0, count(*) AS m1
+  FROM "orders" AS t0
+  GROUP BY 1, 2, 3) AS x
+ORDER BY x.g0 NULLS LAST, x.g1 NULLS LAST, x.g2 NULLS LAST
+LIMIT ?1

@@ -1,0 +1,7 @@
+SELECT concat('{"count":', coalesce((x.m0)::text, 'null'), '}')
+FROM (SELECT count(*) AS m0
+  FROM "products" AS t0
+  WHERE (t0."state" = $1::text
+    AND (t0."released_at" IS NULL
+      OR $2::timestamptz >= t0."released_at"))) AS x
+LIMIT $3::bigint

@@ -1,0 +1,102 @@
+"""The shop on both databases, open as long as the golden questions are asked; and what they cost, at the end.
+
+`pytest tests/golden --rewrite-golden` writes the files of all questions anew; nothing else ever does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from backstay import App
+from backstay.api.cursor import Cursors
+from backstay.api.graphql import Documents
+from backstay.plan.actor import SYSTEM, Actor
+from backstay.settings import Settings, secret_of
+from backstay.store.transaction import Hooks, Transaction
+from tests.golden.driver import Driver
+from tests.golden.shop import NOW, PEOPLE, STAFF, key, make_app, rows
+from tests.servers import Postgres
+
+SPENT = "golden"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite-golden", action="store_true", help="write the files of the golden questions anew")
+
+
+@pytest.fixture
+def rewriting(request: pytest.FixtureRequest) -> bool:
+    """Whether files are to be written; without the explicit flag never."""
+    return bool(request.config.getoption("--rewrite-golden", default=False))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line for each database: what the questions sent to it, and what recognising their actors did."""
+    reports = [report for outcome in terminalreporter.stats.values() for report in outcome]
+    counted: Counter[tuple[str, str]] = Counter()
+    for report in reports:
+        for name, spent in getattr(report, "user_properties", ()) if getattr(report, "when", "") == "call" else ():
+            if name == SPENT:
+                counted.update({(database, what): number for database, what, number in spent})
+    for database in sorted({database for database, _ in counted}):
+        questions, data, sessions = (counted[database, what] for what in ("questions", "data", "sessions"))
+        terminalreporter.write_line(
+            f"golden questions on {database}: {questions} asked and {counted[database, 'refused']} of them refused in"
+            f" the plan, {data} data statements, {sessions} session statements to identify bearer tokens"
+        )
+
+
+@dataclass
+class Door:
+    """The shop on one database: its front, what its driver was given, and a real token for everybody."""
+
+    database: str
+    app: App
+    driver: Driver
+    tokens: dict[str, str | None]
+    actors: dict[str, Actor]
+    documents: Documents
+
+
+async def open_shop(database: str, url: str) -> Door:
+    """A running shop with all its rows."""
+    app = make_app()
+    settings = Settings(database_url=url, secret_key="golden " * 8, log_level="error", connections=1)
+    running = await app.start(settings, extend=True)
+    running.engine.clock = lambda: NOW
+    async with running.store.transaction() as writing:
+        tx = Transaction(running.engine, writing, SYSTEM, Hooks(), running.new_id)
+        for row in rows():
+            await tx.write(row)
+        tokens: dict[str, str | None] = {"anonymous": None}
+        actors = {"anonymous": Actor()}
+        for name, number in PEOPLE.items():
+            person = key("Customer", number)
+            spelled = "staff" if name == "sam" else f"customer:{name}"
+            _, tokens[spelled] = await running.accounts.sessions.begin(tx, person)
+            actors[spelled] = Actor(person, frozenset([STAFF] if spelled == "staff" else []))
+    documents = Documents(app.schema, app.limits, Cursors(secret_of(settings)))
+    return Door(database, app, Driver(running.store), tokens, actors, documents)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def doors(tmp_path_factory: pytest.TempPathFactory, golden_postgres: str) -> AsyncIterator[list[Door]]:
+    """The shop on SQLite and on PostgreSQL."""
+    file = Path(tmp_path_factory.mktemp("golden")) / "shop.db"
+    opened = [await open_shop("sqlite", f"sqlite:///{file}"), await open_shop("postgres", golden_postgres)]
+    yield opened
+    for door in opened:
+        await door.app.stop()
+
+
+@pytest.fixture(scope="session")
+def golden_postgres(postgres: Postgres) -> Iterator[str]:
+    """An empty database for the shop."""
+    yield postgres.create("golden")
+    postgres.drop("golden")

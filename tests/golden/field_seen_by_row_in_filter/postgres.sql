@@ -1,0 +1,7 @@
+SELECT concat('{"text":', to_json(t0."text")::text, ',"remark":', coalesce(to_json(CASE WHEN t0."author_id" = $1::uuid THEN t0."remark" END)::text, 'null'), '}'), (t0."id")::text
+FROM "reviews" AS t0
+WHERE ((t0."hidden" <> $2::boolean
+    OR t0."author_id" = $1::uuid)
+  AND strpos(CASE WHEN t0."author_id" = $1::uuid THEN t0."remark__folded" END, $3::text) > 0)
+ORDER BY t0."id"
+LIMIT $4::bigint

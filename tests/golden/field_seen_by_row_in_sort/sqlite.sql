@@ -1,0 +1,6 @@
+SELECT json_object('text', t0."text", 'remark', CASE WHEN t0."author_id" = ?1 THEN t0."remark" END), CASE WHEN t0."author_id" = ?1 THEN t0."remark" END, t0."id"
+FROM "reviews" AS t0
+WHERE (t0."hidden" <> ?2
+  OR t0."author_id" = ?1)
+ORDER BY CASE WHEN t0."author_id" = ?1 THEN t0."remark" END NULLS LAST, t0."id"
+LIMIT ?3

@@ -1,0 +1,8 @@
+SELECT json_object('name', t0."name", 'barcode', CAST(t0."barcode" AS TEXT)), t0."barcode", t0."id"
+FROM "products" AS t0
+WHERE (t0."state" = ?1
+  AND (t0."released_at" IS NULL
+    OR ?2 >= t0."released_at")
+  AND t0."barcode" > ?3)
+ORDER BY t0."barcode" DESC NULLS FIRST, t0."id" DESC
+LIMIT ?4

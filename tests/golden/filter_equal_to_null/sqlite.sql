@@ -1,0 +1,5 @@
+SELECT json_object('name', t0."name"), t0."id"
+FROM "categories" AS t0
+WHERE t0."parent_id" IS NULL
+ORDER BY t0."id"
+LIMIT ?1

@@ -1,0 +1,13 @@
+SELECT json_object('name', t0."name"), t0."id"
+FROM "products" AS t0
+WHERE (t0."state" = ?1
+  AND (t0."released_at" IS NULL
+    OR ?2 >= t0."released_at")
+  AND t0."kind" = ?3
+  AND NOT EXISTS (SELECT 1
+    FROM "reviews" AS t1
+    WHERE t1."product_id" = t0."id"
+    AND (t1."hidden" <> ?4
+      AND NOT (t1."stars" >= ?5))))
+ORDER BY t0."id"
+LIMIT ?6

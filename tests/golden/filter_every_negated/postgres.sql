@@ -1,0 +1,12 @@
+SELECT concat('{"name":', to_json(t0."name")::text, '}'), (t0."id")::text
+FROM "products" AS t0
+WHERE (t0."state" = $1::text
+  AND (t0."released_at" IS NULL
+    OR $2::timestamptz >= t0."released_at")
+  AND EXISTS (SELECT 1
+    FROM "reviews" AS t1
+    WHERE t1."product_id" = t0."id"
+    AND (t1."hidden" <> $3::boolean
+      AND NOT (t1."stars" >= $4::bigint))))
+ORDER BY t0."id"
+LIMIT $5::bigint

@@ -1,0 +1,8 @@
+SELECT json_object('name', t0."name", 'subtitle', t0."subtitle"), t0."id"
+FROM "products" AS t0
+WHERE (t0."state" = ?1
+  AND (t0."released_at" IS NULL
+    OR ?2 >= t0."released_at")
+  AND NOT coalesce(instr(t0."subtitle__folded", ?3) > 0, 0))
+ORDER BY t0."id"
+LIMIT ?4

@@ -1,0 +1,8 @@
+SELECT concat('{"name":', to_json(t0."name")::text, '}'), (t0."id")::text
+FROM "products" AS t0
+WHERE (t0."state" = $1::text
+  AND (t0."released_at" IS NULL
+    OR $2::timestamptz >= t0."released_at")
+  AND strpos(t0."name__folded", $3::text) > 0)
+ORDER BY t0."id"
+LIMIT $4::bigint

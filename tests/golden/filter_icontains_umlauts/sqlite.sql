@@ -1,0 +1,8 @@
+SELECT json_object('name', t0."name"), t0."id"
+FROM "products" AS t0
+WHERE (t0."state" = ?1
+  AND (t0."released_at" IS NULL
+    OR ?2 >= t0."released_at")
+  AND instr(t0."name__folded", ?3) > 0)
+ORDER BY t0."id"
+LIMIT ?4

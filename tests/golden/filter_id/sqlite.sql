@@ -1,0 +1,9 @@
+SELECT json_object('name', t0."name"), t0."id"
+FROM "products" AS t0
+WHERE (t0."state" = ?1
+  AND (t0."released_at" IS NULL
+    OR ?2 >= t0."released_at")
+  AND t0."id" IN (SELECT value
+    FROM json_each(?3)))
+ORDER BY t0."id"
+LIMIT ?4

@@ -1,0 +1,9 @@
+SELECT concat('{"name":', to_json(t0."name")::text, ',"tags":', (t0."tags")::text, '}'), (t0."id")::text
+FROM "products" AS t0
+WHERE (t0."state" = $1::text
+  AND (t0."released_at" IS NULL
+    OR $2::timestamptz >= t0."released_at")
+  AND t0."kind" = $3::text
+  AND NOT (t0."tags" @> to_jsonb($4::text)))
+ORDER BY t0."id"
+LIMIT $5::bigint

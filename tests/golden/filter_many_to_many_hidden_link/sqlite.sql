@@ -1,0 +1,14 @@
+SELECT json_object('name', t0."name"), t0."id"
+FROM "products" AS t0
+WHERE (t0."state" = ?1
+  AND (t0."released_at" IS NULL
+    OR ?2 >= t0."released_at")
+  AND EXISTS (SELECT 1
+    FROM "product_labels" AS t1
+    JOIN "labels" AS t2 ON t2."id" = t1."label_id"
+    WHERE t1."product_id" = t0."id"
+    AND t1."hidden" <> ?3
+    AND (t2."internal" <> ?4
+      AND t2."name" = ?5)))
+ORDER BY t0."id"
+LIMIT ?6

@@ -1,0 +1,9 @@
+SELECT json_object('name', t0."name", 'price', json_object('amount', t0."price", 'currency', 'EUR')), t0."price", t0."id"
+FROM "products" AS t0
+WHERE (t0."state" = ?1
+  AND (t0."released_at" IS NULL
+    OR ?2 >= t0."released_at")
+  AND t0."price" >= ?3
+  AND t0."price" < ?4)
+ORDER BY t0."price", t0."id"
+LIMIT ?5

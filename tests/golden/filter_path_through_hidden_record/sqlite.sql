@@ -1,0 +1,12 @@
+SELECT ('{' || '"author":' || CASE WHEN t2."id" IS NULL THEN 'null' ELSE json_object('name', t2."name") END || ',' || substr(json_object('text', t0."text"), 2)), t0."id"
+FROM "reviews" AS t0
+LEFT JOIN "customers" AS t2 ON t2."id" = t0."author_id"
+AND t2."id" = ?1
+WHERE ((t0."hidden" <> ?2
+    OR t0."author_id" = ?1)
+  AND t0."author_id" IN (SELECT t1."id"
+    FROM "customers" AS t1
+    WHERE (t1."id" = ?1
+      AND t1."city" = ?3)))
+ORDER BY t0."id"
+LIMIT ?4

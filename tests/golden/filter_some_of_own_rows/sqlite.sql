@@ -1,0 +1,14 @@
+SELECT json_object('name', t0."name"), t0."id"
+FROM "products" AS t0
+WHERE (t0."state" = ?1
+  AND (t0."released_at" IS NULL
+    OR ?2 >= t0."released_at")
+  AND EXISTS (SELECT 1
+    FROM "order_items" AS t1
+    WHERE t1."product_id" = t0."id"
+    AND ((SELECT t2."customer_id"
+        FROM "orders" AS t2
+        WHERE t2."id" = t1."order_id") = ?3
+      AND t1."quantity" >= ?4)))
+ORDER BY t0."id"
+LIMIT ?5

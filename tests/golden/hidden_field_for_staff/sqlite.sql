@@ -1,0 +1,5 @@
+SELECT json_object('name', t0."name", 'cost', json_object('amount', t0."cost", 'currency', 'EUR')), t0."cost", t0."id"
+FROM "products" AS t0
+WHERE t0."cost" < ?1
+ORDER BY t0."cost" DESC, t0."id" DESC
+LIMIT ?2

@@ -1,0 +1,6 @@
+SELECT concat('{"id":', '"' || (t0."id")::text || '"', ',"name":', to_json(t0."name")::text, '}'), t0."_version"
+FROM "products" AS t0
+WHERE (t0."state" = $1::text
+  AND (t0."released_at" IS NULL
+    OR $2::timestamptz >= t0."released_at")
+  AND t0."id" = $3::uuid)

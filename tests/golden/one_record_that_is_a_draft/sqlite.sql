@@ -1,0 +1,6 @@
+SELECT json_object('id', t0."id", 'name', t0."name"), t0."_version"
+FROM "products" AS t0
+WHERE (t0."state" = ?1
+  AND (t0."released_at" IS NULL
+    OR ?2 >= t0."released_at")
+  AND t0."id" = ?3)

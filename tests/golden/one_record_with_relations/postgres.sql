@@ -1,0 +1,21 @@
+SELECT concat('{"number":', (t0."number")::text, ',"note":', coalesce(to_json(CASE WHEN t0."customer_id" = $1::uuid THEN t0."note" END)::text, 'null'), ',"goods":', '{"amount":' || ((SELECT coalesce(sum(s.v), 0)
+      FROM (SELECT (t1."price" * t1."quantity") AS v
+        FROM "order_items" AS t1
+        WHERE t1."order_id" = t0."id") AS s))::text || ',"currency":"' || 'EUR' || '"}', ',"discount":', coalesce('{"amount":' || (t0."discount")::text || ',"currency":"' || 'EUR' || '"}', 'null'), ',"customer":', CASE WHEN t2."id" IS NULL THEN 'null' ELSE concat('{"name":', to_json(t2."name")::text, ',"city":', coalesce(to_json(t2."city")::text, 'null'), '}') END, ',"items":', (SELECT concat('[', string_agg(j, ','), ']')
+    FROM (SELECT concat('{"id":', '"' || (t3."id")::text || '"', ',"created_at":', '"' || to_char((t3."created_at") AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"', ',"updated_at":', '"' || to_char((t3."updated_at") AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"', ',"order":', '"' || (t3."order_id")::text || '"', ',"product":', CASE WHEN t4."id" IS NULL THEN 'null' ELSE concat('{"id":', '"' || (t4."id")::text || '"', ',"created_at":', '"' || to_char((t4."created_at") AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"', ',"updated_at":', '"' || to_char((t4."updated_at") AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"', ',"name":', to_json(t4."name")::text, ',"slug":', to_json(t4."slug")::text, ',"subtitle":', coalesce(to_json(t4."subtitle")::text, 'null'), ',"kind":', to_json(t4."kind")::text, ',"state":', to_json(t4."state")::text, ',"price":', '{"amount":' || (t4."price")::text || ',"currency":"' || 'EUR' || '"}', ',"deposit":', coalesce('{"amount":' || (t4."deposit")::text || ',"currency":"' || (t4."deposit_currency") || '"}', 'null'), ',"weight":', coalesce('"' || round((t4."weight")::numeric, 3)::text || '"', 'null'), ',"stock":', (t4."stock")::text, ',"origin":', coalesce(to_json(t4."origin")::text, 'null'), ',"fair_trade":', CASE WHEN t4."fair_trade" THEN 'true' WHEN NOT t4."fair_trade" THEN 'false' ELSE 'null' END, ',"rating":', coalesce((t4."rating")::text, 'null'), ',"harvested":', coalesce('"' || (t4."harvested")::text || '"', 'null'), ',"released_at":', coalesce('"' || to_char((t4."released_at") AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"', 'null'), ',"brewing":', coalesce('"' || CASE WHEN t4."brewing" < 0 THEN '-' ELSE '' END || 'PT' || (abs(t4."brewing") / 1000000)::text || CASE WHEN abs(t4."brewing") % 1000000 = 0 THEN '' ELSE '.' || lpad((abs(t4."brewing") % 1000000)::text, 6, '0') END || 'S"', 'null'), ',"barcode":', coalesce('"' || (t4."barcode")::text || '"', 'null'), ',"tags":', (t4."tags")::text, ',"attributes":', coalesce((t4."attributes")::text, 'null'), ',"category":', '"' || (t4."category_id")::text || '"', ',"available":', CASE WHEN CASE WHEN t4."stock" > $2::bigint THEN TRUE ELSE FALSE END THEN 'true' WHEN NOT CASE WHEN t4."stock" > $2::bigint THEN TRUE ELSE FALSE END THEN 'false' ELSE 'null' END, ',"stock_value":', '{"amount":' || ((t4."price" * t4."stock"))::text || ',"currency":"' || 'EUR' || '"}', ',"review_count":', ((SELECT count(*)
+              FROM "reviews" AS t5
+              WHERE t5."product_id" = t4."id"))::text, ',"caption":', to_json(((t4."name" || $3::text) || coalesce(t4."subtitle", $4::text)))::text, ',"speed":', to_json(CASE WHEN t4."brewing" IS NULL THEN $5::text ELSE CASE WHEN coalesce(t4."brewing", $6::bigint) < $7::bigint THEN $8::text ELSE $9::text END END)::text, '}') END, ',"quantity":', (t3."quantity")::text, ',"price":', '{"amount":' || (t3."price")::text || ',"currency":"' || 'EUR' || '"}', '}') AS j
+      FROM "order_items" AS t3
+      LEFT JOIN "products" AS t4 ON t4."id" = t3."product_id"
+      AND (t4."state" = $10::text
+        AND (t4."released_at" IS NULL
+          OR $11::timestamptz >= t4."released_at"))
+      WHERE t3."order_id" = t0."id"
+      AND t0."customer_id" = $1::uuid
+      ORDER BY t3."id"
+      LIMIT $12::bigint) AS rows), '}'), t0."_version"
+FROM "orders" AS t0
+LEFT JOIN "customers" AS t2 ON t2."id" = t0."customer_id"
+AND t2."id" = $1::uuid
+WHERE (t0."customer_id" = $1::uuid
+  AND t0."id" = $13::uuid)

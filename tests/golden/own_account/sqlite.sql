@@ -1,0 +1,5 @@
+SELECT json_object('id', t0."id", 'created_at', t0."created_at", 'updated_at', t0."updated_at", 'email', t0."email", 'name', t0."name", 'city', t0."city", 'born', t0."born"), t0."id"
+FROM "customers" AS t0
+WHERE t0."id" = ?1
+ORDER BY t0."id"
+LIMIT ?2

@@ -1,0 +1,11 @@
+SELECT json_object('name', t0."name")
+FROM "products" AS t0
+WHERE (t0."state" = ?2
+  AND (t0."released_at" IS NULL
+    OR ?3 >= t0."released_at")
+  AND t0."_row" IN (SELECT rowid
+    FROM "products__search"
+    WHERE "products__search" MATCH ?4))
+ORDER BY (SELECT coalesce(sum(instr(t0."_words", ' ' || value)), 0)
+  FROM json_each(?1)), t0."id"
+LIMIT ?5

@@ -1,0 +1,6 @@
+SELECT concat('{"name":', to_json(t0."name")::text, '}')
+FROM "products" AS t0
+WHERE t0."_terms" @@ $2::text::tsquery
+ORDER BY (SELECT coalesce(sum(strpos(t0."_words", ' ' || w)), 0)
+  FROM unnest($1::text[]) AS w), t0."id"
+LIMIT $3::bigint

@@ -1,0 +1,7 @@
+SELECT json_object('name', t0."name"), t0."name", t0."id"
+FROM "products" AS t0
+WHERE (t0."state" = ?1
+  AND (t0."released_at" IS NULL
+    OR ?2 >= t0."released_at"))
+ORDER BY t0."name", t0."id"
+LIMIT ?3

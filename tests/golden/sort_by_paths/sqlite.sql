@@ -1,0 +1,16 @@
+SELECT ('{' || '"category":' || CASE WHEN t3."id" IS NULL THEN 'null' ELSE json_object('name', t3."name") END || ',' || substr(json_object('name', t0."name", 'price', json_object('amount', t0."price", 'currency', 'EUR')), 2)), (SELECT (SELECT t2."name"
+    FROM "categories" AS t2
+    WHERE t2."id" = t1."parent_id")
+  FROM "categories" AS t1
+  WHERE t1."id" = t0."category_id"), t0."price", t0."id"
+FROM "products" AS t0
+LEFT JOIN "categories" AS t3 ON t3."id" = t0."category_id"
+WHERE (t0."state" = ?1
+  AND (t0."released_at" IS NULL
+    OR ?2 >= t0."released_at"))
+ORDER BY (SELECT (SELECT t2."name"
+    FROM "categories" AS t2
+    WHERE t2."id" = t1."parent_id")
+  FROM "categories" AS t1
+  WHERE t1."id" = t0."category_id") NULLS LAST, t0."price" DESC, t0."id" DESC
+LIMIT ?3
