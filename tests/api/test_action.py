@@ -1,7 +1,12 @@
 """Actions are called with the arguments that their address and their body give."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+import pytest
+from annotated_types import Ge, Le, Len
 
 from backstay import App, Context, anyone
 from backstay.settings import Settings
@@ -46,3 +51,90 @@ async def test_no_body_is_needed_where_the_address_names_every_argument() -> Non
     status, body = await call(application(), "POST", "/api/steps/3/repeat")
     assert (status, b"application/json" in body) == (415, True)
     assert await call(application(), "POST", "/api/steps/3/repeat", b'{"times": 2}') == (200, b"6")
+
+
+@dataclass
+class Size:
+    """How large a thing is."""
+
+    width: Annotated[int, Ge(1)]
+    height: Annotated[int, Ge(1)] = 1
+
+
+@dataclass
+class Parcel:
+    """A dataclass with a constraint, a default and another one inside."""
+
+    name: Annotated[str, Len(1, 5)]
+    count: Annotated[int, Ge(1), Le(100)] = 1
+    size: Size | None = None
+
+
+class Stamp(msgspec.Struct):
+    """A struct, which is read alike."""
+
+    cents: Annotated[int, Ge(5)]
+
+
+async def send_parcels(body: bytes) -> tuple[int, Any]:
+    app = App("post", models=[])
+
+    @app.action("POST /api/send", allow=anyone)
+    async def send(ctx: Context, parcels: list[Parcel], stamp: Stamp | None = None) -> list[str]:
+        return [repr(parcel) for parcel in parcels] + [repr(stamp)]
+
+    status, answer = await call(app, "POST", "/api/send", body)
+    return status, msgspec.json.decode(answer)
+
+
+async def test_structures_are_made_of_checked_values() -> None:
+    body = b'{"parcels": [{"name": "a", "size": {"width": 2}}, {"name": "b", "count": 7}], "stamp": {"cents": 5}}'
+    assert await send_parcels(body) == (
+        200,
+        [
+            "Parcel(name='a', count=1, size=Size(width=2, height=1))",
+            "Parcel(name='b', count=7, size=None)",
+            "Stamp(cents=5)",
+        ],
+    )
+    assert await send_parcels(b'{"parcels": []}') == (200, ["None"])
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "code"),
+    [
+        ('{"parcels": [{"name": "a"}, {"name": "b", "count": -5}]}', "parcels[1].count", "out_of_range"),
+        ('{"parcels": [{"name": "a", "count": 101}]}', "parcels[0].count", "out_of_range"),
+        ('{"parcels": [{"name": "a", "count": 1.5}]}', "parcels[0].count", "wrong_type"),
+        ('{"parcels": [{"name": "a", "count": true}]}', "parcels[0].count", "wrong_type"),
+        ('{"parcels": [{"name": "a", "count": null}]}', "parcels[0].count", "required"),
+        ('{"parcels": [{"name": "longer"}]}', "parcels[0].name", "too_long"),
+        ('{"parcels": [{"name": "\\u0000"}]}', "parcels[0].name", "bad_character"),
+        ('{"parcels": [{"count": 1}]}', "parcels[0].name", "required"),
+        ('{"parcels": [{"name": "a", "cuont": 1}]}', "parcels[0].cuont", "unknown_field"),
+        ('{"parcels": [{"name": "a", "size": {"width": 0}}]}', "parcels[0].size.width", "out_of_range"),
+        ('{"parcels": [{"name": "a", "size": 3}]}', "parcels[0].size", "wrong_type"),
+        ('{"parcels": [3]}', "parcels[0]", "wrong_type"),
+        ('{"parcels": {}}', "parcels", "wrong_type"),
+        ('{"parcels": null}', "parcels", "wrong_type"),
+        ("{}", "parcels", "required"),
+        ('{"parcels": [], "stamp": {"cents": 4}}', "stamp.cents", "out_of_range"),
+    ],
+)
+async def test_a_constraint_inside_a_structure_holds(body: str, path: str, code: str) -> None:
+    status, answer = await send_parcels(body.encode())
+    assert (status, [(e["path"], e["code"]) for e in answer["errors"]]) == (422, [(path, code)])
+
+
+def test_structures_are_described_with_their_constraints() -> None:
+    app = App("post", models=[])
+
+    @app.action("POST /api/send", allow=anyone)
+    async def send(ctx: Context, parcels: list[Parcel], stamp: Stamp | None = None) -> None: ...
+
+    described = app.actions[0].document().request_schema
+    assert described is not None
+    assert described["required"] == ["parcels"]
+    parcel = described["properties"]["parcels"]["items"]
+    assert parcel["required"] == ["name"]
+    assert parcel["properties"]["count"]["minimum"] == 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 import msgspec
 
@@ -17,6 +17,7 @@ from backstay.api.http import Request, Response, Router, split_query
 from backstay.api.json_schema import json_schema
 from backstay.api.openapi import ActionDoc
 from backstay.api.render import JSON_HEADERS
+from backstay.api.structure import Structure, is_structure, parse_structure, read_structure, structure_schema
 from backstay.errors import BadRequest, DeclarationError, Denied, FieldError, Invalid, Mistake, NotSignedIn, nearest
 from backstay.model.declare import Model, Reader, User
 from backstay.model.field import Default, Field
@@ -58,13 +59,16 @@ class Action:
         hints = get_type_hints(function, include_extras=True)
         self.returns = hints.get("return")
         self.fields: dict[str, Field] = {}
-        self.structs: dict[str, Any] = {}
+        self.structs: dict[str, Structure] = {}
+        self.optional: set[str] = set()
         for name, parameter in list(inspect.signature(function).parameters.items())[1:]:
             hint = hints.get(name)
             if hint is None:
                 mistakes.append(Mistake(f"{self.name}({name})", "it has no type.", "Annotate every argument."))
-            elif _is_struct(hint) or (get_origin(hint) is list and _is_struct(get_args(hint)[0])):
-                self.structs[name] = hint
+            elif is_structure(hint):
+                self.structs[name] = read_structure(reader, f"{self.name}({name})", hint)
+                if parameter.default is not inspect.Parameter.empty:
+                    self.optional.add(name)
             else:
                 self.fields.update(_argument(reader, self.name, name, hint, parameter))
         mistakes += reader.mistakes
@@ -86,9 +90,9 @@ class Action:
     def document(self) -> ActionDoc:
         """The action as the OpenAPI document shows it."""
         properties: dict[str, Any] = {name: json_schema(part.kind) for name, part in self.fields.items()}
-        for name, kind in self.structs.items():
-            properties[name] = msgspec.json.schema(kind)
-        required = [name for name, part in self.fields.items() if part.default is None] + list(self.structs)
+        properties |= {name: structure_schema(structure) for name, structure in self.structs.items()}
+        required = [name for name, part in self.fields.items() if part.default is None]
+        required += [name for name in self.structs if name not in self.optional]
         arguments = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
         return ActionDoc(
             self.method, self.path, self.doc or self.name.replace("_", " "), arguments if properties else None,
@@ -129,7 +133,7 @@ class Action:
             raw = await request.object()  # where the address names every argument, no body is needed
         raw = {**raw, **request.params}
         known = {**self.fields, **self.structs}
-        errors = []
+        errors: list[FieldError] = []
         for name in raw:
             if name not in known:
                 raise BadRequest(f'"{name}" is no argument of this action.{nearest(name, known)}', code="unknown_field")
@@ -142,11 +146,11 @@ class Action:
                     errors.append(FieldError(name, unfit.code, f"{unfit}."))
             elif field.default is None:
                 errors.append(FieldError(name, "required", "is required."))
-        for name, kind in self.structs.items():
-            try:
-                arguments[name] = msgspec.convert(raw.get(name), kind)
-            except msgspec.ValidationError as error:
-                errors.append(FieldError(name, "invalid", str(error)))
+        for name, structure in self.structs.items():
+            if name in raw:
+                arguments[name] = parse_structure(structure, raw[name], name, errors)
+            elif name not in self.optional:
+                errors.append(FieldError(name, "required", "is required."))
         if errors:
             raise Invalid(f'"{errors[0].path}" {errors[0].message}', errors=errors)
         return arguments
@@ -160,12 +164,6 @@ class Action:
             return Response(204 if self.status == 200 else self.status)
         body = await _json(result, request, engine)
         return Response(self.status, body, JSON_HEADERS)
-
-
-def _is_struct(hint: Any) -> bool:
-    if hint is Money:
-        return False
-    return isinstance(hint, type) and (issubclass(hint, msgspec.Struct) or hasattr(hint, "__dataclass_fields__"))
 
 
 def _argument(reader: Reader, action: str, name: str, hint: Any, parameter: inspect.Parameter) -> dict[str, Field]:
