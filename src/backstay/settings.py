@@ -19,7 +19,7 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
     ),
     "SECRET_KEY": (
         "secret_key",
-        "Seals cursors and tokens; at least 32 characters. Made on first run where it is not set.",
+        "Seals cursors; at least 32 characters. Made on first run where it is not set.",
     ),
     "HOST": ("host", "The address to listen on."),
     "PORT": ("port", "The port to listen on."),
