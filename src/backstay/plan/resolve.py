@@ -304,8 +304,14 @@ class Resolver:
             kind = kind_of(left)
         op: str = atom.op
         self._check_operator(op, kind, atom)
-        if kind.name == "money" and (not kind.currency or isinstance(atom.right, Path)):
+        if kind.name == "money" and not kind.currency:
             return self._compare_money(atom, frames, viewer, negated)
+        if kind.name == "money" and isinstance(atom.right, Path):
+            other = kind_of(self.operand(atom.right, frames, viewer))
+            if other.name == "money" and not other.currency:
+                return self._compare_money(atom, frames, viewer, negated)
+            if other.name == "money" and other.currency != kind.currency:
+                return TRUE if negated else FALSE
         if op == "icontains":
             left = self._folded(left)
         if op == "contains" and kind.name == "list":
