@@ -32,7 +32,7 @@ from backstay.model.predicate import (
     both,
     either,
 )
-from backstay.model.value import INTEGER, KEY, TEXT, Kind, Money
+from backstay.model.value import INTEGER, KEY, TEXT, Kind, Money, calculated
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 ROLES = ("staff", "editor")
@@ -259,6 +259,11 @@ class Conditions:
         ]  # fmt: skip
         return self.rng.choice(found) if found else None
 
+    def _beside(self, frames: list[Entity], kind: Kind) -> tuple[Path, Kind] | None:
+        """Another number that can be calculated with one of this kind."""
+        other = self._number(frames)
+        return other if other is not None and calculated("add", [kind, other[1]]) is not None else None
+
     def _arithmetic(self, frames: list[Entity], depth: int) -> tuple[Operand, Kind] | None:
         rng = self.rng
         if rng.random() < 0.3:
@@ -279,8 +284,10 @@ class Conditions:
         if rng.random() < 0.3 and kind.name in ("decimal", "money", "integer"):
             return Arithmetic("multiply", (path, Value(rng.choice((0, 2, -1))))), wide
         op: Any = rng.choice(("add", "subtract"))
-        other = self._number(frames, kind)
+        other = self._beside(frames, kind)
         right: Operand = other[0] if other is not None and rng.random() < 0.5 else Value(value_of(rng, kind))
+        if other is not None and right == other[0]:
+            wide = calculated(op, [kind, other[1]]) or wide
         return Arithmetic(op, (path, right)), wide
 
     def _total(self, frames: list[Entity], depth: int) -> tuple[Operand, Kind] | None:
@@ -331,7 +338,7 @@ def _comparable(kind: Kind, other: Kind) -> bool:
         return other.name in numbers if kind.name in numbers else other.name == "uuid"
     if kind.name == other.name == "enum":
         return type(kind.choices[0]) is type(other.choices[0])
-    return kind.name == other.name and kind.name not in ("list", "json") and kind.currency == other.currency
+    return kind.name == other.name and kind.name not in ("list", "json")
 
 
 def is_relation(part: Field | Computed | ToMany) -> bool:

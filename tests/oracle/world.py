@@ -56,7 +56,8 @@ KINDS: tuple[Any, ...] = (
     str, str, str, str, int, int, float, bool, bool, date, time, datetime, timedelta, UUID, BigInt,
     Annotated[Decimal, Digits(8, 2)], Annotated[Decimal, Digits(9, 3)], Annotated[Decimal, Digits(5, 0)],
     Literal["new", "paid", "Öld"], Literal[3, 1, 2], Shade, list[str], list[int], list[bool],
-    Annotated[Money, Currency("EUR")], Money, Json, Secret,
+    Annotated[Money, Currency("EUR")], Annotated[Money, Currency("USD")], Money, Json, Secret, timedelta,
+    list[Annotated[Decimal, Digits(8, 2)]], list[datetime], Annotated[Decimal, Digits(8, 2)],
 )  # fmt: skip
 
 Row = dict[str, Any]
