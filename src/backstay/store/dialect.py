@@ -8,18 +8,43 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from backstay.model.value import Kind
 from backstay.plan.tree import ParamSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Fragment:
-    """A part of a JSON answer: SQL that gives a value, or (raw) SQL that gives JSON text."""
+class Text:
+    """A piece of JSON text that is known beforehand: names and punctuation."""
 
-    sql: str
-    raw: bool
+    text: str
+
+
+Pieces: TypeAlias = tuple[Text | str, ...]
+"""JSON text in the making: known texts, and SQL that gives the rest. Neighbouring texts are joined beforehand."""
+
+
+def concat(pieces: Sequence[Text | str]) -> str:
+    """One SQL value made of all pieces; null counts as nothing, and a function takes at most ninety of them."""
+    merged: list[Text | str] = []
+    for piece in pieces:
+        if isinstance(piece, Text) and merged and isinstance(merged[-1], Text):
+            merged[-1] = Text(merged[-1].text + piece.text)
+        else:
+            merged.append(piece)
+    parts = [literal(piece.text) if isinstance(piece, Text) else piece for piece in merged]
+    if len(parts) == 1 and isinstance(merged[0], Text):
+        return parts[0]
+    return " || ".join(f"concat({', '.join(parts[at : at + 90])})" for at in range(0, len(parts), 90))
+
+
+def unless_null(sql: str, nullable: bool, pieces: Sequence[Text | str]) -> Pieces:
+    """The pieces, or JSON's null where the value is null."""
+    return (f"CASE WHEN {sql} IS NULL THEN 'null' ELSE {concat(pieces)} END",) if nullable else tuple(pieces)
+
+
+QUOTE = Text('"')
 
 
 def quoted(name: str) -> str:
@@ -46,8 +71,7 @@ class Dialect(Protocol):
 
     def param(self, position: int, spec: ParamSpec) -> str: ...
     def encoder(self, spec: ParamSpec) -> Callable[[Any], Any] | None: ...
-    def leaf(self, sql: str, kind: Kind, currency: str | None, nullable: bool) -> Fragment: ...
-    def object(self, items: Sequence[tuple[str, Fragment]]) -> str: ...
+    def leaf(self, sql: str, kind: Kind, currency: str | None, nullable: bool) -> Pieces: ...
     def array(self, select: str) -> str: ...
     def key(self, sql: str) -> str: ...
     def scaled(self, sql: str, by: int) -> str: ...

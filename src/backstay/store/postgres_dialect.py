@@ -13,7 +13,7 @@ import msgspec
 
 from backstay.model.value import Kind, Money
 from backstay.plan.tree import ParamSpec
-from backstay.store.dialect import Fragment, entry_kind, literal
+from backstay.store.dialect import QUOTE, Pieces, Text, entry_kind, unless_null
 
 _TYPES = {
     "text": "text", "integer": "bigint", "big_integer": "bigint", "float": "float8", "decimal": "numeric",
@@ -77,46 +77,37 @@ class PostgresDialect:
             return None
         return (lambda values: [one(value) for value in values]) if spec.many else one
 
-    def leaf(self, sql: str, kind: Kind, currency: str | None, nullable: bool) -> Fragment:
+    def leaf(self, sql: str, kind: Kind, currency: str | None, nullable: bool) -> Pieces:
         """A value of a record, as JSON text."""
         match kind.name:
-            case "text":
-                text = f"to_json({sql})::text"
-            case "enum" if type_of(kind) == "text":
-                text = f"to_json({sql})::text"
             case "boolean":
-                return Fragment(f"CASE WHEN {sql} THEN 'true' WHEN NOT {sql} THEN 'false' ELSE 'null' END", True)
-            case "uuid" | "date":
-                text = f"'\"' || ({sql})::text || '\"'"
+                return (f"CASE WHEN {sql} THEN 'true' WHEN NOT {sql} THEN 'false' ELSE 'null' END",)
+            case "uuid" | "date" | "big_integer":
+                return unless_null(sql, nullable, (QUOTE, sql, QUOTE))  # nothing in them needs escaping
+            case "text" if kind.format == "slug":
+                return unless_null(sql, nullable, (QUOTE, sql, QUOTE))
             case "decimal":
-                text = f"'\"' || round(({sql})::numeric, {kind.scale})::text || '\"'"
-            case "big_integer":
-                text = f"'\"' || ({sql})::text || '\"'"
+                return unless_null(sql, nullable, (QUOTE, f"round(({sql})::numeric, {kind.scale})", QUOTE))
             case "datetime":
-                text = f"'\"' || to_char(({sql}) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') || '\"'"
+                text = f"to_char(({sql}) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+                return unless_null(sql, nullable, (QUOTE, text, QUOTE))
             case "time":
-                text = f"'\"' || to_char({sql}, 'HH24:MI:SS.US') || '\"'"
+                return unless_null(sql, nullable, (QUOTE, f"to_char({sql}, 'HH24:MI:SS.US')", QUOTE))
             case "duration":
-                whole = f"abs({sql}) / 1000000"
                 rest = f"abs({sql}) % 1000000"
                 fraction = f"CASE WHEN {rest} = 0 THEN '' ELSE '.' || lpad(({rest})::text, 6, '0') END"
                 sign = f"CASE WHEN {sql} < 0 THEN '-' ELSE '' END"
-                text = f"'\"' || {sign} || 'PT' || ({whole})::text || {fraction} || 'S\"'"
+                pieces = (QUOTE, sign, Text("PT"), f"abs({sql}) / 1000000", fraction, Text('S"'))
+                return unless_null(sql, nullable, pieces)
             case "money":
-                code = f"({currency})" if currency is not None else literal(kind.currency)
-                text = f"'{{\"amount\":' || ({sql})::text || ',\"currency\":\"' || {code} || '\"}}'"
+                code: Text | str = currency if currency is not None else Text(kind.currency)
+                pieces = (Text('{"amount":'), sql, Text(',"currency":"'), code, Text('"}'))
+                return unless_null(sql, nullable, pieces)
+            case "text" | "enum" if type_of(kind) == "text":
+                text = f"to_json({sql})"
             case _:
-                text = f"({sql})::text"
-        return Fragment(f"coalesce({text}, 'null')" if nullable else text, True)
-
-    def object(self, items: Sequence[tuple[str, Fragment]]) -> str:
-        """The JSON text of a record."""
-        parts = [f"{literal(('{' if i == 0 else ',') + chr(34) + name + chr(34) + ':')}, {part.sql}"
-                 for i, (name, part) in enumerate(items)]  # fmt: skip
-        if not parts:
-            return "'{}'"
-        chunks = [", ".join(parts[i : i + 45]) for i in range(0, len(parts), 45)]  # functions take 100 arguments
-        return " || ".join(f"concat({chunk})" for chunk in [*chunks[:-1], chunks[-1] + ", '}'"])
+                text = sql
+        return (f"coalesce(({text})::text, 'null')" if nullable else text,)
 
     def array(self, select: str) -> str:
         """The JSON text of a list of records."""

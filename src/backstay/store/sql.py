@@ -7,7 +7,7 @@ the number of its branch in front. Invariant: every atom is two-valued; what may
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -51,7 +51,7 @@ from backstay.plan.tree import (
     kind_of,
     nullable,
 )
-from backstay.store.dialect import Dialect, Fragment, quoted
+from backstay.store.dialect import Dialect, Pieces, Text, concat, quoted
 
 _SIGNS = {"eq": "=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _CALC = {"add": " + ", "subtract": " - ", "multiply": " * ", "concat": " || "}
@@ -171,10 +171,16 @@ class Compiler:
         return [self._tree(tree)], rest + self.window(root.limit, root.offset)
 
     def _tree(self, tree: dict[str, Any]) -> str:
-        items = [
-            (name, Fragment(self._tree(part), True) if isinstance(part, dict) else part) for name, part in tree.items()
-        ]
-        return self.dialect.object(items)
+        return self.object(
+            (name, (self._tree(part),) if isinstance(part, dict) else part) for name, part in tree.items()
+        )
+
+    def object(self, items: Iterable[tuple[str, Pieces]]) -> str:
+        """The JSON text of an object, made by one concatenation."""
+        pieces: list[Text | str] = [Text("{")]
+        for position, (name, part) in enumerate(items):
+            pieces += [Text(f'{"," if position else ""}"{name}":'), *part]
+        return concat([*pieces, Text("}")])
 
     # Rows.
 
@@ -221,21 +227,21 @@ class Compiler:
 
     def record(self, record: Record) -> str:
         """The JSON text of a record; null where its joined row is absent."""
-        text = self.dialect.object([(name, self.output(part)) for name, part in record.items])
+        text = self.object((name, self.output(part)) for name, part in record.items)
         if record.present is None:
             return text
         return f"CASE WHEN {alias(record.present)}.\"id\" IS NULL THEN 'null' ELSE {text} END"
 
-    def output(self, output: Output) -> Fragment:
+    def output(self, output: Output) -> Pieces:
         """One part of a record."""
         match output:
             case Leaf(value, kind, currency):
                 money = self.expr(currency) if currency is not None else None
                 return self.dialect.leaf(self.expr(value), kind, money, nullable(value))
             case Record():
-                return Fragment(self.record(output), True)
+                return (self.record(output),)
             case Records(rows):
-                return Fragment(self.dialect.array(f"SELECT {self.record(rows.output)} AS j {self.tail(rows)}"), True)
+                return (self.dialect.array(f"SELECT {self.record(rows.output)} AS j {self.tail(rows)}"),)
 
     # Expressions.
 
@@ -361,7 +367,7 @@ def alias(scope: int) -> str:
     return f"t{scope}"
 
 
-def _plant(tree: dict[str, Any], names: tuple[str, ...], fragment: Fragment) -> None:
+def _plant(tree: dict[str, Any], names: tuple[str, ...], pieces: Pieces) -> None:
     for name in names[:-1]:
         tree = tree.setdefault(name, {})
-    tree[names[-1]] = fragment
+    tree[names[-1]] = pieces

@@ -15,7 +15,7 @@ import msgspec
 
 from backstay.model.value import Kind, Money
 from backstay.plan.tree import ParamSpec
-from backstay.store.dialect import Fragment, entry_kind, literal, quoted
+from backstay.store.dialect import QUOTE, Pieces, Text, entry_kind, quoted, unless_null
 
 
 def instant(value: datetime) -> str:
@@ -77,47 +77,35 @@ class SQLiteDialect:
             return lambda values: msgspec.json.encode([one(value) for value in values]).decode()
         return one if one is None or spec.source != "me" else None
 
-    def leaf(self, sql: str, kind: Kind, currency: str | None, nullable: bool) -> Fragment:
-        """A value of a record."""
+    def leaf(self, sql: str, kind: Kind, currency: str | None, nullable: bool) -> Pieces:
+        """A value of a record, as JSON text."""
         match kind.name:
+            case "uuid" | "date" | "time" | "datetime" if not nullable:
+                return QUOTE, sql, QUOTE  # nothing in them needs escaping
+            case "text" if kind.format == "slug" and not nullable:
+                return QUOTE, sql, QUOTE
+            case "integer":
+                return (f"coalesce({sql}, 'null')" if nullable else sql,)
             case "big_integer":
-                return Fragment(f"CAST({sql} AS TEXT)", False)
+                return unless_null(sql, nullable, (QUOTE, sql, QUOTE))
             case "boolean":
-                return Fragment(f"json(CASE {sql} WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END)", False)
+                return (f"CASE {sql} WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END",)
             case "decimal":
-                sign = f"CASE WHEN {sql} < 0 THEN '-' ELSE '' END"
-                if kind.scale == 0:
-                    return Fragment(f"CAST({sql} AS TEXT)", False)
-                unit = 10**kind.scale
-                text = f"{sign} || (abs({sql}) / {unit}) || '.' || printf('%0{kind.scale}d', abs({sql}) % {unit})"
-                return Fragment(f"CASE WHEN {sql} IS NOT NULL THEN {text} END", False)
+                return unless_null(sql, nullable, (QUOTE, *_decimal(sql, kind.scale), QUOTE))
             case "duration":
                 rest = f"abs({sql}) % 1000000"
                 fraction = f"CASE WHEN {rest} = 0 THEN '' ELSE printf('.%06d', {rest}) END"
                 sign = f"CASE WHEN {sql} < 0 THEN '-' ELSE '' END"
-                text = f"{sign} || 'PT' || (abs({sql}) / 1000000) || {fraction} || 'S'"
-                return Fragment(f"CASE WHEN {sql} IS NOT NULL THEN {text} END", False)
+                pieces = (QUOTE, sign, Text("PT"), f"abs({sql}) / 1000000", fraction, Text('S"'))
+                return unless_null(sql, nullable, pieces)
             case "json" | "list":
-                return Fragment(f"coalesce({sql}, 'null')", True)
+                return (f"coalesce({sql}, 'null')" if nullable else sql,)
             case "money":
-                code = currency if currency is not None else literal(kind.currency)
-                text = f"json_object('amount', {sql}, 'currency', {code})"
-                if not nullable:
-                    return Fragment(text, False)
-                return Fragment(f"CASE WHEN {sql} IS NULL THEN 'null' ELSE {text} END", True)
+                code: Text | str = currency if currency is not None else Text(kind.currency)
+                pieces = (Text('{"amount":'), sql, Text(',"currency":"'), code, Text('"}'))
+                return unless_null(sql, nullable, pieces)
             case _:
-                return Fragment(sql, False)
-
-    def object(self, items: Sequence[tuple[str, Fragment]]) -> str:
-        """The JSON text of a record."""
-        plain = ", ".join(f"{literal(name)}, {part.sql}" for name, part in items if not part.raw)
-        raw = [(name, part.sql) for name, part in items if part.raw]
-        if not raw:
-            return f"json_object({plain})"
-        text = " || ',' || ".join(f"'\"{name}\":' || {sql}" for name, sql in raw)
-        if not plain:
-            return f"('{{' || {text} || '}}')"
-        return f"('{{' || {text} || ',' || substr(json_object({plain}), 2))"
+                return (f"json_quote({sql})",)
 
     def array(self, select: str) -> str:
         """The JSON text of a list of records."""
@@ -187,3 +175,12 @@ class SQLiteDialect:
     def lock(self, alias: str) -> str:
         """Nothing: the one writer has the file."""
         return ""
+
+
+def _decimal(sql: str, scale: int) -> Pieces:
+    """A scaled integer with its point."""
+    if scale == 0:
+        return (sql,)
+    unit = 10**scale
+    sign = f"CASE WHEN {sql} < 0 THEN '-' ELSE '' END"
+    return sign, f"abs({sql}) / {unit}", Text("."), f"printf('%0{scale}d', abs({sql}) % {unit})"
