@@ -135,7 +135,8 @@ class _Planner:
         if root.count != "none":
             count_of = self.resolver.source(self.resolver.frame(entity), where, viewer=True)
         cap = self.limits.count_cap if root.count == "estimated" else None
-        return ListRoot(rows, root.alias, count_of, cap, root.backwards)
+        behind = root.after is not None or root.offset is not None
+        return ListRoot(rows, root.alias, count_of, cap, root.backwards, behind)
 
     def _limit(self, slot: Slot | None, default: int, part: Literal["limit", "next"]) -> Param:
         if slot is None:

@@ -338,6 +338,8 @@ class ListRoot:
     count_of: Source | None = None
     count_cap: int | None = None
     backwards: bool = False
+    behind: bool = False
+    """Whether it begins behind a cursor or an offset, so that no rows do not mean that there are none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,8 @@ class Dialect(Protocol):
     name: str
     true: str
     false: str
+    gathers: bool
+    """Whether a list is fetched as one joined text, where the driver makes a row dear."""
 
     def param(self, position: int, spec: ParamSpec) -> str: ...
     def encoder(self, spec: ParamSpec) -> Callable[[Any], Any] | None: ...

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from backstay.model.field import Schema
 from backstay.plan.actor import Actor
@@ -19,7 +19,7 @@ from backstay.plan.limits import Limits
 from backstay.plan.planner import plan_read
 from backstay.plan.tree import ListRoot, OneRoot
 from backstay.store.port import Store, Writing
-from backstay.store.sql import Statement, compile_read
+from backstay.store.sql import SEPARATOR, Statement, compile_read
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -102,27 +102,26 @@ class Engine:
 def take_apart(statement: Statement, rows: Sequence[Sequence[Any]], bound: Sequence[Any]) -> list[Found]:
     """The rows of a statement, sorted into the answers of its roots."""
     roots = statement.plan.roots
-    if len(statement.branches) == 1:
+    if statement.gathered:
+        return [_gathered(cast(ListRoot, roots[0]), rows[0], bound)]
+    if not statement.branches:
         return [_found(roots[0], rows, bound)]
-    found = [Found([]) for _ in roots]
     parts: list[list[Any]] = [[] for _ in statement.branches]
     for row in rows:
         parts[row[0]].append(row[1:])
-    totals: dict[int, int] = {}
+    found = [Found([]) for _ in roots]
+    totals: list[tuple[int, Any]] = []
     for (number, kind), part in zip(statement.branches, parts, strict=True):
         if kind == "total":
-            totals[number] = int(part[0][0])
+            totals.append((number, part[0][0]))
         else:
-            found[number] = _found(roots[number], part, bound)
-    for number, total in totals.items():
-        root = roots[number]
-        assert isinstance(root, ListRoot)
-        found[number].capped = root.count_cap is not None and total > root.count_cap
-        found[number].total = min(total, root.count_cap) if root.count_cap is not None else total
+            found[number] = _found(roots[number], part, bound, counted=False)
+    for number, total in totals:
+        _count(found[number], cast(ListRoot, roots[number]), int(total))
     return found
 
 
-def _found(root: Any, rows: Sequence[Sequence[Any]], bound: Sequence[Any]) -> Found:
+def _found(root: Any, rows: Sequence[Sequence[Any]], bound: Sequence[Any], *, counted: bool = True) -> Found:
     if isinstance(root, OneRoot):
         return Found([as_bytes(row[0]) for row in rows], int(rows[0][1]) if rows else 0)
     if not isinstance(root, ListRoot):
@@ -131,11 +130,32 @@ def _found(root: Any, rows: Sequence[Sequence[Any]], bound: Sequence[Any]) -> Fo
     limit = bound[root.rows.limit.index] - 1
     more = len(rows) > limit
     kept = rows[:limit] if more else rows
-    keys = tuple(_key(value) for value in kept[-1][1 : 1 + len(root.rows.keys)]) if more and root.rows.keys else None
-    texts = [as_bytes(row[0]) for row in kept]
+    found = Found([as_bytes(row[0]) for row in kept], more=more)
+    if more and root.rows.keys:
+        found.keys = tuple(_key(value) for value in kept[-1][1 : 1 + len(root.rows.keys)])
+    if counted and root.count_of is not None:
+        _count(found, root, int(rows[0][-1]) if rows else 0)
+    if root.backwards:
+        found.rows.reverse()
+    return found
+
+
+def _gathered(root: ListRoot, row: Sequence[Any], bound: Sequence[Any]) -> Found:
+    assert root.rows.limit is not None
+    texts = row[0].split(SEPARATOR) if row[0] is not None else []
+    found = Found(texts, more=row[1] >= bound[root.rows.limit.index])
+    if found.more and root.rows.keys:
+        found.keys = tuple(_key(value) for value in row[2 : 2 + len(root.rows.keys)])
+    if root.count_of is not None:
+        _count(found, root, row[-1])
     if root.backwards:
         texts.reverse()
-    return Found(texts, more=more, keys=keys)
+    return found
+
+
+def _count(found: Found, root: ListRoot, total: int) -> None:
+    found.capped = root.count_cap is not None and total > root.count_cap
+    found.total = min(total, root.count_cap) if root.count_cap is not None else total
 
 
 def as_bytes(value: Any) -> bytes:

@@ -48,6 +48,7 @@ class PostgresDialect:
     name = "postgres"
     true = "TRUE"
     false = "FALSE"
+    gathers = True
 
     def param(self, position: int, spec: ParamSpec) -> str:
         """A numbered parameter with its type."""
@@ -101,8 +102,8 @@ class PostgresDialect:
                 return unless_null(sql, nullable, pieces)
             case "money":
                 code: Text | str = currency if currency is not None else Text(kind.currency)
-                pieces = (Text('{"amount":'), sql, Text(',"currency":"'), code, Text('"}'))
-                return unless_null(sql, nullable, pieces)
+                amount = Text('{"amount":'), sql, Text(',"currency":"'), code, Text('"}')
+                return unless_null(sql, nullable, amount)
             case "text" | "enum" if type_of(kind) == "text":
                 text = f"to_json({sql})"
             case _:

@@ -53,6 +53,9 @@ from backstay.plan.tree import (
 )
 from backstay.store.dialect import Dialect, Pieces, Text, concat, quoted
 
+SEPARATOR = b"\x1e"
+"""Between the rows of a gathered list: a control character, which JSON text never holds as it is."""
+SEPARATOR_SQL = "chr(30)"
 _SIGNS = {"eq": "=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _CALC = {"add": " + ", "subtract": " - ", "multiply": " * ", "concat": " || "}
 
@@ -68,8 +71,10 @@ class Statement:
     text: str
     plan: ReadPlan
     encoders: Encoders
-    branches: tuple[tuple[int, str], ...]
+    branches: tuple[tuple[int, str], ...] = ()
     """For several branches: the root each belongs to, and `rows` or `total`."""
+    gathered: bool = False
+    """Whether all rows of a list arrive as one text, with how many there are and the keys of the last one."""
     apart: int = 0
     """How many more times it is run where it blocks nobody, because it was too long."""
     binders: tuple[Binder, ...] = ()
@@ -91,18 +96,25 @@ def encode(encoders: Encoders, values: Sequence[Any]) -> list[Any]:
 def compile_read(plan: ReadPlan, dialect: Dialect) -> Statement:
     """The one statement of a plan."""
     compiler = Compiler(dialect, plan.params)
+    if len(plan.roots) == 1:
+        root = plan.roots[0]
+        if isinstance(root, ListRoot) and dialect.gathers:
+            return Statement(compiler.gathered(root), plan, compiler.encoders, gathered=True)
+        counted = isinstance(root, ListRoot) and root.count_of is not None
+        if not counted or (isinstance(root, ListRoot) and not root.behind):
+            columns, rest = compiler.root(root)
+            if isinstance(root, ListRoot) and root.count_of is not None:
+                columns.append(compiler.count(root.count_of, root.count_cap))
+            return Statement(f"SELECT {', '.join(columns)} {rest}", plan, compiler.encoders)
     branches: list[tuple[int, str, list[str], str]] = []
     for number, root in enumerate(plan.roots):
         if isinstance(root, ListRoot) and root.count_of is not None:
             branches.append((number, "total", [compiler.count(root.count_of, root.count_cap)], ""))
         branches.append((number, "rows", *compiler.root(root)))
-    if len(branches) == 1:
-        text = f"SELECT {', '.join(branches[0][2])} {branches[0][3]}"
-    else:
-        widest = max(len(columns) for _, _, columns, _ in branches)
-        text = " UNION ALL ".join(
-            compiler.branch(position, columns, rest, widest) for position, (_, _, columns, rest) in enumerate(branches)
-        )
+    widest = max(len(columns) for _, _, columns, _ in branches)
+    text = " UNION ALL ".join(
+        compiler.branch(position, columns, rest, widest) for position, (_, _, columns, rest) in enumerate(branches)
+    )
     return Statement(text, plan, compiler.encoders, tuple((number, kind) for number, kind, _, _ in branches))
 
 
@@ -131,6 +143,20 @@ class Compiler:
                 return [self.record(rows.output), *keys], self.tail(rows)
             case GroupRoot():
                 return self.groups(root)
+
+    def gathered(self, root: ListRoot) -> str:
+        """A list as one row: its texts joined, how many there are, the keys of the last one kept, and the total."""
+        columns, rest = self.root(root)
+        assert root.rows.limit is not None
+        limit = self.expr(root.rows.limit)  # one more than is kept
+        names = [f"k{i}" for i in range(len(columns) - 1)]
+        named = ", ".join(f"{column} AS {name}" for column, name in zip(columns, ["j", *names], strict=True))
+        outer = [f"string_agg(j, {SEPARATOR_SQL}) FILTER (WHERE n < {limit})", "count(*)"]
+        outer += [f"max({name}) FILTER (WHERE n = {limit} - 1)" for name in names]
+        if root.count_of is not None:
+            outer.append(self.count(root.count_of, root.count_cap))
+        numbered = f"SELECT *, row_number() OVER () AS n FROM (SELECT {named} {rest}) AS page"
+        return f"SELECT {', '.join(outer)} FROM ({numbered}) AS numbered"
 
     def branch(self, position: int, columns: Sequence[str], rest: str, widest: int) -> str:
         """One branch of a UNION ALL: its number in front, shorter rows filled with nulls."""

@@ -57,6 +57,7 @@ class SQLiteDialect:
     name = "sqlite"
     true = "1"
     false = "0"
+    gathers = False
 
     def param(self, position: int, spec: ParamSpec) -> str:
         """A numbered parameter; arrays are JSON text, taken apart where they are used."""
@@ -102,8 +103,8 @@ class SQLiteDialect:
                 return (f"coalesce({sql}, 'null')" if nullable else sql,)
             case "money":
                 code: Text | str = currency if currency is not None else Text(kind.currency)
-                pieces = (Text('{"amount":'), sql, Text(',"currency":"'), code, Text('"}'))
-                return unless_null(sql, nullable, pieces)
+                amount = Text('{"amount":'), sql, Text(',"currency":"'), code, Text('"}')
+                return unless_null(sql, nullable, amount)
             case _:
                 return (f"json_quote({sql})",)
 
