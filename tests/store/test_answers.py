@@ -1,6 +1,7 @@
 """Answers that were wrong once, each found by a random question and asked here in its smallest form."""
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -9,9 +10,24 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from backstay.errors import BadRequest
+from backstay.errors import BadRequest, DeclarationError
 from backstay.model.declare import Model
-from backstay.model.predicate import Arithmetic, Choice, Compare, Condition, IsNull, Not, Path, Search, Value, lift
+from backstay.model.predicate import (
+    ANYONE,
+    And,
+    Arithmetic,
+    Choice,
+    Compare,
+    Condition,
+    IsNull,
+    Not,
+    Path,
+    Quantified,
+    Search,
+    Total,
+    Value,
+    lift,
+)  # fmt: skip
 from backstay.model.rule import Many, Rules, anyone, choose, coalesce, computed, many, searchable
 from backstay.model.schema import declare
 from backstay.model.value import Currency, Digits, Money
@@ -135,8 +151,6 @@ async def test_a_total_over_the_relation_of_a_related_record(engine: Engine) -> 
 
 
 async def test_a_total_of_values_from_outside_stays_inside(engine: Engine) -> None:
-    from backstay.model.predicate import ANYONE, Total
-
     outside = Total("max", Path(("products",)), Path(("name",)), ANYONE)
     root = Listing("Maker", Selection(False, (("name", "name"),)), Not(IsNull(outside)))
     (found,) = await engine.read(Ask((root,)), ANONYMOUS)
@@ -233,8 +247,29 @@ async def test_money_is_not_multiplied_by_a_fraction(engine: Engine) -> None:
         await names(engine, IsNull(Arithmetic("multiply", (Path(("price",)), Path(("weight",))))))
 
 
-async def test_a_model_is_related_to_itself_through_a_model_made_for_it(engine: Engine) -> None:
-    from backstay.model.predicate import Quantified
+async def test_a_hidden_relation_stays_hidden_from_the_record_it_leads_to(engine: Engine) -> None:
+    maker = engine.schema.entities["Product"].fields["maker"]
+    hidden = Compare("eq", Path(("name",)), Value("p1"))
+    engine.schema.entities["Product"].fields["maker"] = replace(maker, read=hidden)
+    seen = Quantified("some", Path(("products",)), Compare("eq", Path(("maker", "name"), 1), Value("m")))
+    both = Total("count", Path(("products",)), None, Compare("eq", Path(("maker", "name"), 1), Value("m")))
+    root = Listing("Maker", where=And((seen, Compare("eq", both, Value(1)))))
+    (found,) = await engine.read(Ask((root,)), ANONYMOUS)
+    assert len(found.rows) == 1
 
+
+def test_computed_money_has_one_currency() -> None:
+    class Fee(Model):
+        fee: Money
+
+        @computed
+        def twice(self) -> Money:
+            return self.fee * 2
+
+    with pytest.raises(DeclarationError, match="needs a fixed currency"):
+        declare([Fee])
+
+
+async def test_a_model_is_related_to_itself_through_a_model_made_for_it(engine: Engine) -> None:
     related = Quantified("some", Path(("related",)), Compare("eq", Path(("name",), 1), Value("p2")))
     assert await names(engine, related) == ["p1"]

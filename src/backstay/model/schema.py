@@ -138,7 +138,10 @@ def _computed_value(entity: Entity, made: Any) -> tuple[Operand | Condition, Kin
         node: Operand | Condition = operand(made)
     except TypeError:
         return condition(made), BOOLEAN
-    return node, kind_of(entity, cast(Operand, node))
+    kind = kind_of(entity, cast(Operand, node))
+    if kind.name == "money" and not kind.currency:
+        raise TypeError("Computed money needs a fixed currency: Annotated[Money, Currency(...)].")
+    return node, kind
 
 
 def kind_of(entity: Entity, node: Operand) -> Kind:

@@ -120,6 +120,7 @@ class Resolver:
         self._conditions = 0
         self._me_now: dict[str, Param] = {}
         self._rules: dict[tuple[str, Action], Condition] = {}
+        self._visible: dict[str, dict[str, Field | Computed | ToMany]] = {}
 
     # What this actor may see.
 
@@ -153,11 +154,14 @@ class Resolver:
 
     def visible(self, entity: Entity) -> dict[str, Field | Computed | ToMany]:
         """The names that exist for this actor."""
+        if (known := self._visible.get(entity.name)) is not None:
+            return known
         parts: dict[str, Field | Computed | ToMany] = {**entity.fields, **entity.computed, **entity.to_many}
-        return {
+        self._visible[entity.name] = {
             name: part for name, part in parts.items()
             if not (isinstance(part, Field) and part.write_only) and self.visibility(part) != NOBODY
         }  # fmt: skip
+        return self._visible[entity.name]
 
     def part(self, entity: Entity, name: str, viewer: bool, place: str = "") -> Field | Computed | ToMany:
         """What a name means; for a viewer hidden and absent are the same."""
@@ -276,8 +280,8 @@ class Resolver:
             relation = self.part(outer.entity, step, viewer)
             if not isinstance(relation, Field) or relation.target is None:
                 raise BadRequest(f'"{step}" of {outer.entity.name} leads to no single record.', code="unknown_relation")
-            if step in outer.known:
-                outer = outer.known[step]
+            if (known := self._known(outer, relation, viewer)) is not None:
+                outer = known
                 continue
             key = self._column(outer, relation, viewer)
             outer = self.frame(relation.target)
@@ -372,7 +376,7 @@ class Resolver:
         if (
             not isinstance(part, Field)
             or part.target is None
-            or path.names[0] in frame.known
+            or self._known(frame, part, True) is not None
             or path.names[1:] == ("id",)
         ):
             return None
@@ -469,14 +473,19 @@ class Resolver:
             return self._column(frame, part, viewer)
         if part.target is None:
             return self._part_of(frame, part, rest, viewer)
-        if name in frame.known:
-            return self._path(rest, frame.known[name], viewer, hops - 1)
+        if (known := self._known(frame, part, viewer)) is not None:
+            return self._path(rest, known, viewer, hops - 1)
         key = self._column(frame, part, viewer)
         if rest == ("id",):
             return key
         inner = self.frame(part.target)
         rule = self.predicate(self.rule(part.target, "read"), [inner], viewer=False) if viewer else TRUE
         return Lookup(part.target, inner.scope, key, rule, self._path(rest, inner, viewer, hops - 1))
+
+    def _known(self, frame: Frame, relation: Field, viewer: bool) -> Frame | None:
+        """The record that a relation leads to, where it is in sight already and seen to be the one."""
+        hidden = viewer and self.visibility(relation) != ANYONE
+        return None if hidden else frame.known.get(relation.name)
 
     def _part_of(self, frame: Frame, part: Field, rest: tuple[str, ...], viewer: bool) -> Expr:
         column = self._column(frame, part, viewer)
