@@ -38,6 +38,18 @@ class Bound:
             text = text.replace(shown, self.real[shown])
         return text
 
+    def copy(self) -> Bound:
+        """The same pairs, to come back to."""
+        other = Bound()
+        other.real, other._shown = dict(self.real), dict(self._shown)
+        return other
+
+    def show(self, text: str) -> str:
+        """A real text as it would be shown beside what is shown already."""
+        for real, shown in self._shown.items():
+            text = text.replace(real, shown)
+        return text
+
     def bind(self, shown: str, real: str, *, one_to_one: bool) -> None:
         """Remember a pair, or see that it is the one that is known."""
         if self.real.setdefault(shown, real) != real:
@@ -72,7 +84,7 @@ class Bound:
                 self.value(a, b, f"{place}[{at}]")
         elif isinstance(shown, str) and isinstance(real, str):
             self.text(shown, real)
-        elif type(shown) is not type(real) or shown != real:
+        elif isinstance(shown, bool) is not isinstance(real, bool) or shown != real:
             raise Differs(f"{place}: shown {shown!r}, answered {real!r}")
 
     def answer(self, shown: str, real: str) -> None:

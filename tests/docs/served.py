@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import uvicorn
 from click.testing import CliRunner
 
@@ -72,9 +75,15 @@ class InProcess:
 
 
 def _run(serve: Any) -> None:
-    import asyncio
-
     asyncio.run(serve())
+
+
+async def _empty(address: str) -> None:
+    connection = await asyncpg.connect(address)
+    try:
+        await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    finally:
+        await connection.close()
 
 
 def _without_lifespan(app: Any) -> Any:
@@ -131,6 +140,9 @@ class Shell:
             if isinstance(self.server, Program) and not self.environment["DATABASE_URL"]:
                 return self.server.banner()
             return None
+        if words == ["rm", "-rf", "data"]:
+            self.forget()
+            return ""
         if words[0] == "backstay":
             outcome = CliRunner().invoke(backstay, words[1:], env=self.environment)
             return outcome.output
@@ -147,6 +159,13 @@ class Shell:
         """Serve a file, instead of what was served."""
         self.stop()
         self.server = self._start(file, self.environment)
+
+    def forget(self) -> None:
+        """A fresh database."""
+        self.stop()
+        shutil.rmtree(self.folder / "data", ignore_errors=True)
+        if address := self.environment["DATABASE_URL"]:
+            asyncio.run(_empty(address))
 
     def stop(self) -> None:
         """End what is served."""

@@ -14,6 +14,7 @@ from decimal import Decimal
 from enum import Enum
 from re import _parser as sre  # type: ignore[attr-defined]
 from typing import (
+    TYPE_CHECKING,
     Annotated,
     Any,
     ClassVar,
@@ -100,16 +101,18 @@ class Model(metaclass=ModelMeta):
                 self.__dict__[name] = default
         self.__dict__.update(values)
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        kind = type(self).__name__
-        if name in all_annotations(type(self)):
-            raise AttributeError(
-                f'"{name}" of this {kind} is not loaded: read the record with tx.get({kind}, record.id), '
-                f'or name the relation in expand=["{name}"].'
-            )
-        raise AttributeError(f'{kind} has no field "{name}".{nearest(name, all_annotations(type(self)))}')
+    if not TYPE_CHECKING:  # else a misspelt field would be anything to the type checkers
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("__"):
+                raise AttributeError(name)
+            kind = type(self).__name__
+            if name in all_annotations(type(self)):
+                raise AttributeError(
+                    f'"{name}" of this {kind} is not loaded: read the record with tx.get({kind}, record.id), '
+                    f'or name the relation in expand=["{name}"].'
+                )
+            raise AttributeError(f'{kind} has no field "{name}".{nearest(name, all_annotations(type(self)))}')
 
     def __eq__(self, other: object) -> bool:
         mine, theirs = self.__dict__.get("id"), getattr(other, "__dict__", {}).get("id")
