@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from backstay.api.accounts import AccountRoutes, bearer_token
 from backstay.api.action import Action
@@ -34,6 +34,9 @@ from backstay.store.transaction import Hooks, Moment, Transaction
 from backstay.telemetry.log import Log
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
+M = TypeVar("M", bound=Model)
+Hook: TypeAlias = Callable[[Transaction, M], Awaitable[None]]
+UpdateHook: TypeAlias = Callable[[Transaction, M, M], Awaitable[None]]
 
 
 class App:
@@ -74,30 +77,30 @@ class App:
 
         return keep
 
-    def before_create(self, model: type[Model]) -> Callable[[F], F]:
+    def before_create(self, model: type[M]) -> Callable[[Hook[M]], Hook[M]]:
         """Run `async def hook(tx, record)` inside the transaction, before a record is added; it may change it.
 
         Raise a `Conflict` or another problem to refuse. Queries of `tx` obey the rules of whoever asked.
         """
         return self._hook("before_create", model)
 
-    def after_create(self, model: type[Model]) -> Callable[[F], F]:
+    def after_create(self, model: type[M]) -> Callable[[Hook[M]], Hook[M]]:
         """Run `async def hook(tx, record)` inside the transaction, after a record was added."""
         return self._hook("after_create", model)
 
-    def before_update(self, model: type[Model]) -> Callable[[F], F]:
+    def before_update(self, model: type[M]) -> Callable[[UpdateHook[M]], UpdateHook[M]]:
         """Run `async def hook(tx, record, old)` inside the transaction, before a change; it may change `record`."""
         return self._hook("before_update", model)
 
-    def after_update(self, model: type[Model]) -> Callable[[F], F]:
+    def after_update(self, model: type[M]) -> Callable[[UpdateHook[M]], UpdateHook[M]]:
         """Run `async def hook(tx, record, old)` inside the transaction, after a change."""
         return self._hook("after_update", model)
 
-    def before_delete(self, model: type[Model]) -> Callable[[F], F]:
+    def before_delete(self, model: type[M]) -> Callable[[Hook[M]], Hook[M]]:
         """Run `async def hook(tx, record)` inside the transaction, before a record is deleted."""
         return self._hook("before_delete", model)
 
-    def after_delete(self, model: type[Model]) -> Callable[[F], F]:
+    def after_delete(self, model: type[M]) -> Callable[[Hook[M]], Hook[M]]:
         """Run `async def hook(tx, record)` inside the transaction, after a record was deleted."""
         return self._hook("after_delete", model)
 

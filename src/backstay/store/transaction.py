@@ -36,6 +36,8 @@ Moment: TypeAlias = Literal[
 ]
 Hook: TypeAlias = Callable[..., Awaitable[None]]
 Where: TypeAlias = Callable[[M], Predicate]
+Setting: TypeAlias = Callable[[M], object] | object
+"""A value, or an expression over the record; the checkers then know what its argument is."""
 
 
 @dataclass(slots=True)
@@ -156,7 +158,7 @@ class Transaction:
         key = await self.write(Create(entity.name, values))
         return await self.as_system.get(type(record), key)
 
-    async def update(self, record: M, *, where: Where[M] | None = None, **values: Any) -> M:
+    async def update(self, record: M, *, where: Where[M] | None = None, **values: Setting[M]) -> M:
         """Change a record. With `where` it is guarded: 412 `precondition_failed` unless it holds at that moment.
 
         A value may be an expression over the record as it stands in the database, so that nothing is lost
@@ -165,13 +167,13 @@ class Transaction:
         entity = self._engine.schema.of(type(record))
         lifted: list[Any] = []
         guard = lift(self._condition(entity, where), lifted)
-        symbol = RowSymbol(entity, Path(()))
+        symbol: Any = RowSymbol(entity, Path(()))
         sets = {name: operand(value(symbol)) for name, value in values.items() if callable(value)}
         plain = {name: value for name, value in values.items() if name not in sets}
         await self.write(Update(entity.name, str(record.id), plain, guard, tuple(lifted), sets=sets))
         return await self.as_system.get(type(record), record.id)
 
-    async def delete(self, record: Model, *, where: Where[Any] | None = None) -> None:
+    async def delete(self, record: M, *, where: Where[M] | None = None) -> None:
         """End a record; what refers to it decides by its `on_delete`."""
         entity = self._engine.schema.of(type(record))
         lifted: list[Any] = []
