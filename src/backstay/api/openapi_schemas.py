@@ -17,7 +17,7 @@ from backstay.auth.password import LONGEST, SHORTEST
 from backstay.model.declare import User
 from backstay.model.field import Computed, Entity, Field, ToMany
 from backstay.model.predicate import ANYONE, describe
-from backstay.model.value import INTEGER, KEY, TEXT, Kind, unnamed
+from backstay.model.value import INTEGER, KEY, TEXT, Kind, plain
 from backstay.plan.limits import Limits
 from backstay.plan.planner import SUMMABLE
 
@@ -52,7 +52,7 @@ class Schemas:
 
     def value(self, kind: Kind) -> dict[str, Any]:
         """A value in a question; what takes many words is written once for all fields of its kind."""
-        kind = asked(kind)
+        kind = plain(kind)
         schema = json_schema(kind)
         if kind.name in ("big_integer", "time", "duration", "money"):
             return self.shared(_camel(kind.name) + kind.currency, schema)
@@ -135,7 +135,7 @@ class Schemas:
         for part in self.view.parts(entity):
             if isinstance(part, ToMany) or not part.kind.ordered:
                 continue
-            kind = asked(part.kind)
+            kind = plain(part.kind)
             priced = kind.name == "money" and not kind.currency
             value = nullable(self.value(INTEGER if priced else kind))
             # A path such as `created_at.day`, `category.slug` or `price.currency` answers with an object.
@@ -289,11 +289,6 @@ class Schemas:
         if kind.name in ("enum", "list", "decimal"):
             return test  # each of its own
         return self.shared(f"{_camel(kind.name)}{kind.currency}Test", test)
-
-
-def asked(kind: Kind) -> Kind:
-    """The kind of a value in a filter: what narrows the field does not narrow the question."""
-    return replace(unnamed([kind]), choices=kind.choices, item=kind.item)
 
 
 def said(entity: Entity) -> str:

@@ -8,7 +8,7 @@ Names mean what they say here (the developer's authority); what a viewer may see
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import reduce
 from operator import add, ge, gt, le, lt, mul, sub
@@ -39,7 +39,7 @@ from backstay.model.predicate import (
     fold,
     normal,
 )
-from backstay.model.value import INSTANT, INTEGER, KEY, TEXT, Kind, Money, calculated, minor_units, parse, unnamed
+from backstay.model.value import INSTANT, INTEGER, KEY, TEXT, Kind, Money, calculated, minor_units, parse, plain
 
 Row: TypeAlias = Mapping[str, Any]
 """Canonical values by field name; a relation holds the id of its record."""
@@ -211,7 +211,7 @@ class _Evaluation:
 
     def _constant(self, operand: Operand, kind: Kind, many: bool = False) -> Any:
         assert isinstance(operand, (Slot, Value))
-        raw, kind = self._raw(operand), replace(unnamed([kind]), choices=kind.choices, item=kind.item)
+        raw, kind = self._raw(operand), plain(kind)
         return [_fit(kind, item) for item in raw] if many else _fit(kind, raw)
 
     def _arithmetic(self, op: str, args: tuple[Operand, ...], kind: Kind, sights: list[Sight]) -> Any:

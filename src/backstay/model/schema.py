@@ -16,7 +16,7 @@ from backstay.model.field import ACTIONS, Computed, Entity, Field, Index, Schema
 from backstay.model.predicate import ANYONE, NOBODY, Condition, Me, Operand, Path, describe
 from backstay.model.rule import FieldRule, ManyRule, Rules, computed
 from backstay.model.symbol import MeSymbol, RowSymbol, Symbol, condition, misspelt, operand
-from backstay.model.value import BOOLEAN, FLOAT, INTEGER, KEY, TEXT, Kind, calculated
+from backstay.model.value import BOOLEAN, FLOAT, INTEGER, KEY, TEXT, Kind, calculated, plain
 
 
 def declare(
@@ -141,7 +141,7 @@ def _computed_value(entity: Entity, made: Any) -> tuple[Operand | Condition, Kin
     kind = kind_of(entity, cast(Operand, node))
     if kind.name == "money" and not kind.currency:
         raise TypeError("Computed money needs a fixed currency: Annotated[Money, Currency(...)].")
-    return node, kind
+    return node, plain(kind)
 
 
 def kind_of(entity: Entity, node: Operand) -> Kind:

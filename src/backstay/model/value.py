@@ -478,6 +478,13 @@ def calculated(op: str, kinds: Sequence[Kind]) -> Kind | None:
     return Kind(kind.name, scale=scale, precision=18, currency=kind.currency, choices=kind.choices, item=kind.item)
 
 
-def unnamed(kinds: Sequence[Kind]) -> Kind:
-    """The one kind that comparisons between `kinds` happen in, without their constraints."""
-    return Kind(kinds[0].name, scale=kinds[0].scale, precision=kinds[0].precision, currency=kinds[0].currency)
+def plain(kind: Kind) -> Kind:
+    """The kind without its constraints and format: what a value calculated from such fields is."""
+    return Kind(
+        kind.name,
+        scale=kind.scale,
+        precision=kind.precision,
+        currency=kind.currency,
+        choices=kind.choices,
+        item=kind.item,
+    )

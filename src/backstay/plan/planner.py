@@ -12,7 +12,7 @@ from typing import Literal
 from backstay.errors import BadRequest, Denied, NotSignedIn, Problem
 from backstay.model.field import Action, Computed, Entity, Field, Schema, ToMany
 from backstay.model.predicate import ANYONE, NOBODY, Compare, Condition, HasRole, Path, Search, Slot, both, rebuild
-from backstay.model.value import INTEGER, KEY, TEXT, Kind
+from backstay.model.value import INTEGER, KEY, TEXT, Kind, plain
 from backstay.plan.actor import Actor
 from backstay.plan.ask import After, Aggregate, Ask, Listing, Nested, One, Root, Selection, Sort
 from backstay.plan.limits import Limits
@@ -312,7 +312,7 @@ class _Planner:
             raise BadRequest(f'"{".".join(names)}" holds {kind.name} and makes no groups.', code="invalid_filter")
         if kind.name == "money" and not kind.currency:
             raise BadRequest(f"Group by {'.'.join(names)}.amount or {'.'.join(names)}.currency.", code="invalid_filter")
-        return Leaf(expr, kind)
+        return Leaf(expr, plain(kind))
 
     def _measure(
         self, alias: str, fn: str, path: tuple[str, ...], frame: Frame, groups: tuple[tuple[str, ...], ...]
@@ -333,7 +333,7 @@ class _Planner:
             kind = Kind("float")
         elif kind.name == "money" and not kind.currency:
             kind = INTEGER
-        return MeasureOf(alias, fn, value, replace(kind, ge=None, gt=None, le=None, lt=None))
+        return MeasureOf(alias, fn, value, plain(kind))
 
     def _one_currency(self, path: tuple[str, ...], fn: str, frame: Frame, groups: tuple[tuple[str, ...], ...]) -> None:
         """Amounts of several currencies are not added up or compared."""

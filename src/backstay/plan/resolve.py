@@ -40,7 +40,7 @@ from backstay.model.predicate import (
     negate,
     normal,
 )
-from backstay.model.value import INSTANT, INTEGER, KEY, TEXT, Kind, Unfit, calculated, minor_units, parse, unnamed
+from backstay.model.value import INSTANT, INTEGER, KEY, TEXT, Kind, Unfit, calculated, minor_units, parse, plain
 from backstay.plan.actor import Actor
 from backstay.plan.limits import Limits
 from backstay.plan.tree import (
@@ -258,7 +258,7 @@ class Resolver:
     def _total(self, total: Total, frames: list[Frame], viewer: bool) -> Expr:
         source, frame, way = self._many(total.path, total.where, frames, viewer)
         value = self.operand(total.of, [*frames, frame], viewer) if total.of is not None else None
-        kind = INTEGER if value is None or total.fn == "count" else _wide(kind_of(value))
+        kind = INTEGER if value is None or total.fn == "count" else plain(kind_of(value))
         made: Expr = TotalOf(total.fn, source, value, kind)
         for joined, key in reversed(way):
             made = Lookup(joined.entity, joined.scope, key, self._may_read(joined, viewer), made)
@@ -534,7 +534,7 @@ class Resolver:
             kind = TEXT if kind.textual else kind
         if kind.name == "money":
             part = part or "amount"
-        kind = replace(unnamed([kind]), choices=kind.choices, item=kind.item)
+        kind = plain(kind)
         many = op == "in"
         if isinstance(operand, Slot):
             return self.param(ParamSpec("slot", kind, operand.index, many, part, operand.place, operand.from_text))
@@ -566,10 +566,6 @@ def _comparable(left: Kind, right: Kind, op: str) -> bool:
     if left.name == right.name == "enum":
         return {type(choice) for choice in left.choices} == {type(choice) for choice in right.choices}
     return left.name == right.name or {left.name, right.name} <= {"integer", "float", "big_integer"}
-
-
-def _wide(kind: Kind) -> Kind:
-    return replace(unnamed([kind]), choices=kind.choices, item=kind.item)
 
 
 def _kind_of_value(operand: Operand) -> Kind:
