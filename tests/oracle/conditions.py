@@ -207,8 +207,8 @@ class Conditions:
             made = rng.choice((self._arithmetic, self._total, self._choice))(frames, depth)
             if made is not None:
                 return made
-        path, kind, _ = rng.choice([found for found in self._paths(frames, 3) if found[1].name != "json"])
-        return path, kind
+        paths = [(path, kind) for path, kind, _ in self._paths(frames, 3) if kind.name != "json"]
+        return rng.choice(paths or [(Path(("id",)), KEY)])
 
     def _paths(self, frames: list[Entity], hops: int) -> list[tuple[Path, Kind, Field | Computed]]:
         """One random way from each record in sight to a value, several times."""

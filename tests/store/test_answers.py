@@ -30,7 +30,7 @@ from backstay.model.predicate import (
 )  # fmt: skip
 from backstay.model.rule import Many, Rules, anyone, choose, coalesce, computed, many, searchable
 from backstay.model.schema import declare
-from backstay.model.value import Currency, Digits, Money
+from backstay.model.value import Currency, Digits, Money, Slug
 from backstay.plan.actor import ANONYMOUS
 from backstay.plan.ask import Aggregate, Ask, Listing, Measure, Selection, Sort
 from backstay.plan.limits import Limits
@@ -53,6 +53,7 @@ class Maker(Model):
 
 class Product(Model):
     name: str
+    code: Slug
     note: str | None
     maker: Maker | None
     price: Annotated[Money, Currency("EUR")] | None
@@ -76,6 +77,10 @@ class Product(Model):
         return [searchable(self.note)]
 
     @computed
+    def mark(self) -> str:
+        return choose(self.pieces > 1, self.code, 'a"b\\')
+
+    @computed
     def siblings(self) -> int:
         return self.maker.products.count()  # type: ignore[union-attr]
 
@@ -94,7 +99,8 @@ def key(number: int) -> str:
 
 def product(number: int, **values: Any) -> dict[str, Any]:
     return {
-        "id": key(number), "created_at": NOON, "updated_at": NOON, "name": f"p{number}", "note": None, "maker": None,
+        "id": key(number), "created_at": NOON, "updated_at": NOON, "name": f"p{number}",
+        "code": ("first", "second", "third")[number - 1], "note": None, "maker": None,
         "price": None, "cost": None, "weight": Decimal("1.50"), "tare": Decimal("1.500"), "pieces": number,
         "last_day": date.max, "last_moment": datetime.max.replace(tzinfo=UTC), "lead": timedelta(seconds=number),
         "size": "s", "grade": 1, "sizes": [], "moments": [], **values,
@@ -256,6 +262,10 @@ async def test_a_hidden_relation_stays_hidden_from_the_record_it_leads_to(engine
     root = Listing("Maker", where=And((seen, Compare("eq", both, Value(1)))))
     (found,) = await engine.read(Ask((root,)), ANONYMOUS)
     assert len(found.rows) == 1
+
+
+async def test_a_text_beside_a_slug_is_escaped(engine: Engine) -> None:
+    assert await read(engine, "mark") == [('a"b\\',), ("second",), ("third",)]
 
 
 def test_computed_money_has_one_currency() -> None:
