@@ -185,7 +185,7 @@ async def _json(result: Any, request: Request, engine: Engine) -> bytes:
     if isinstance(result, Model):
         entity = engine.schema.of(type(result))
         (found,) = await engine.read(Ask((One(entity.name, Slot(0, "id")),), (str(result.id),)), request.actor)
-        return found.rows[0] if found.rows else b"null"
+        return found.one or b"null"
     if isinstance(result, list) and result and isinstance(result[0], Model):
         return b"[" + b",".join([await _json(item, request, engine) for item in result]) + b"]"
     return msgspec.json.encode(result)

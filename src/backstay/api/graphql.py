@@ -199,7 +199,7 @@ class Documents:
                 case _ if not found.more:
                     return b"null"
                 case _:
-                    place = list(found.keys) if found.keys is not None else answer.offset + len(found.rows)
+                    place = list(found.keys) if found.keys is not None else answer.offset + len(found.texts)
                     return msgspec.json.encode(self.cursors.seal(answer.entity, answer.pairs, actor, place))
 
         match answer.kind:

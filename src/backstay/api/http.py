@@ -10,7 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from secrets import token_hex
 from time import perf_counter
-from typing import Any, TypeAlias
+from typing import Any, AnyStr, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -246,14 +246,17 @@ def split_query(query: bytes, limit: int) -> list[tuple[str, str]]:
     """The names and values of a query string, decoded once."""
     if not query:
         return []
-    pairs = []
-    for part in query.split(b"&"):
-        if part:
-            name, _, value = part.partition(b"=")
-            pairs.append((_decoded(name), _decoded(value)))
+    if b"%" in query or b"+" in query or not query.isascii():
+        pairs = [(_decoded(name), _decoded(value)) for name, _, value in _parted(query, b"&", b"=")]
+    else:
+        pairs = [(name, value) for name, _, value in _parted(query.decode("ascii"), "&", "=")]
     if len(pairs) > limit:
         raise BadRequest(f"A query may have {limit} parameters.", code="too_expensive")
     return pairs
+
+
+def _parted(query: AnyStr, between: AnyStr, inside: AnyStr) -> list[tuple[AnyStr, AnyStr, AnyStr]]:
+    return [part.partition(inside) for part in query.split(between) if part]
 
 
 def _decoded(raw: bytes) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from backstay.errors import Problem
-from backstay.store.engine import Found
+from backstay.store.engine import Found, as_bytes
 
 if TYPE_CHECKING:
     from backstay.api.http import Header, Request, Response
@@ -53,7 +53,7 @@ def one_response(request: Request, found: Found, status: int = 200, headers: Seq
     """A single record. Its tag holds the version, which `If-Match` compares, and the hash of this representation."""
     from backstay.api.http import Response
 
-    body = found.rows[0]
+    body = as_bytes(found.texts[0])
     tag = f'"{found.version}-{digest(body)}"'
     if status == 200:
         return json_response(request, body, tag, headers)

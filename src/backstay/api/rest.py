@@ -70,7 +70,7 @@ class Resource:
         found = await self._read(parsed, request)
         cursor = None
         if found.more:
-            behind: Any = list(found.keys) if found.keys is not None else parsed.offset + len(found.rows)
+            behind: Any = list(found.keys) if found.keys is not None else parsed.offset + len(found.texts)
             cursor = self.cursors.seal(self.entity.plural, pairs, request.actor, behind)
         return list_response(request, found, cursor)
 
@@ -93,7 +93,7 @@ class Resource:
             if error.code == "invalid_filter" and error.detail.startswith("id "):
                 raise NotFound() from None  # what is no id names no record
             raise
-        if not found.rows:
+        if not found.texts:
             raise NotFound()
         return one_response(request, found)
 

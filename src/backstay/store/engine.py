@@ -28,11 +28,12 @@ _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 class Found:
     """The answer to one root, in the same form whatever was asked.
 
-    `rows` are JSON texts as bytes; `version` belongs to a single record; `total` was counted where it was asked
-    for (`capped` says that there are at least as many); `keys` of the last row are set where more rows follow.
+    `texts` are JSON as the driver gave it, one for each row; `version` belongs to a single record; `total` was
+    counted where it was asked for (`capped` says that there are at least as many); `keys` of the last row are set
+    where more rows follow.
     """
 
-    rows: list[bytes]
+    texts: list[Any]
     version: int = 0
     total: int | None = None
     capped: bool = False
@@ -40,14 +41,21 @@ class Found:
     keys: tuple[Any, ...] | None = None
 
     @property
+    def rows(self) -> list[bytes]:
+        """The JSON of each row."""
+        return [as_bytes(text) for text in self.texts]
+
+    @property
     def one(self) -> bytes | None:
         """The only row, or nothing."""
-        return self.rows[0] if self.rows else None
+        return as_bytes(self.texts[0]) if self.texts else None
 
     @property
     def array(self) -> bytes:
-        """All rows as one JSON array."""
-        return b"[" + b",".join(self.rows) + b"]"
+        """All rows as one JSON array, joined before it is encoded."""
+        if self.texts and isinstance(self.texts[0], str):
+            return f"[{','.join(self.texts)}]".encode()
+        return b"[" + b",".join(self.texts) + b"]"
 
 
 class Engine:
@@ -123,20 +131,20 @@ def take_apart(statement: Statement, rows: Sequence[Sequence[Any]], bound: Seque
 
 def _found(root: Any, rows: Sequence[Sequence[Any]], bound: Sequence[Any], *, counted: bool = True) -> Found:
     if isinstance(root, OneRoot):
-        return Found([as_bytes(row[0]) for row in rows], int(rows[0][1]) if rows else 0)
+        return Found([row[0] for row in rows], int(rows[0][1]) if rows else 0)
     if not isinstance(root, ListRoot):
-        return Found([as_bytes(row[0]) for row in rows])
+        return Found([row[0] for row in rows])
     assert root.rows.limit is not None
     limit = bound[root.rows.limit.index] - 1
     more = len(rows) > limit
     kept = rows[:limit] if more else rows
-    found = Found([as_bytes(row[0]) for row in kept], more=more)
+    found = Found([row[0] for row in kept], more=more)
     if more and root.rows.keys:
         found.keys = tuple(_key(value) for value in kept[-1][1 : 1 + len(root.rows.keys)])
     if counted and root.count_of is not None:
         _count(found, root, int(rows[0][-1]) if rows else 0)
     if root.backwards:
-        found.rows.reverse()
+        found.texts.reverse()
     return found
 
 

@@ -19,7 +19,7 @@ from backstay.model.field import Entity
 from backstay.model.predicate import ANYONE, Condition, Path, Slot, lift
 from backstay.model.rule import Predicate
 from backstay.model.symbol import RowSymbol, condition, operand
-from backstay.model.value import Kind, Unfit, as_python, parse, unnamed
+from backstay.model.value import Kind, Unfit, as_python, parse, plain
 from backstay.plan.actor import Actor
 from backstay.plan.ask import Ask, Create, Delete, Listing, Nested, One, Selection, Sort, Update
 from backstay.plan.bind import bind
@@ -140,7 +140,7 @@ class Transaction:
             (found,) = await self._engine.read(Ask((root,), (key,)), self.actor, self._writing)
         except Problem:
             return None
-        return found if found.rows else None
+        return found if found.texts else None
 
     # Writing.
 
@@ -381,7 +381,7 @@ def canonical(entity: Entity, raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain_kind(kind: Kind) -> Kind:
-    return replace(unnamed([kind]), item=kind.item, choices=kind.choices, max_length=1_000_000)
+    return replace(plain(kind), max_length=1_000_000)
 
 
 def instance(entity: Entity, values: Mapping[str, Any]) -> Model:
