@@ -174,7 +174,7 @@ def test_every_address_is_documented(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert shown == served
 
 
-LINK = re.compile(r"(?<!\!)\[[^\]\n]*\]\(([^)\s]+)\)")
+LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 
 
 def anchors(page: Path) -> set[str]:
