@@ -15,7 +15,7 @@ from backstay.model.declare import Model, Reader, User
 from backstay.model.field import ACTIONS, Computed, Entity, Field, Index, Schema, ToMany
 from backstay.model.predicate import ANYONE, NOBODY, Condition, Me, Operand, Path, describe
 from backstay.model.rule import FieldRule, ManyRule, Rules, computed
-from backstay.model.symbol import MeSymbol, RowSymbol, Symbol, condition, misspelt, operand
+from backstay.model.symbol import MeSymbol, RowSymbol, Symbol, condition, misspelt, operand, refuse_identity
 from backstay.model.value import BOOLEAN, FLOAT, INTEGER, KEY, TEXT, Kind, calculated, plain
 
 
@@ -125,6 +125,7 @@ def _compute(reader: Reader, entity: Entity) -> None:
         if not isinstance(method, computed):
             continue
         try:
+            refuse_identity(cast(Any, method).method)
             made = cast(Any, method).method(RowSymbol(entity, Path(())))
             value, kind = _computed_value(entity, made)
         except Exception as error:
@@ -253,7 +254,12 @@ def _rule(reader: Reader, entity: Entity, user: Entity) -> None:
     if method is None:
         return
     me = MeSymbol(user, Me())
-    found = _call(reader, entity, "rules", lambda: method(RowSymbol(entity, Path(())), me))
+
+    def call() -> Any:
+        refuse_identity(method)
+        return method(RowSymbol(entity, Path(())), me)
+
+    found = _call(reader, entity, "rules", call)
     if found is None:
         return
     if not isinstance(found, Rules):

@@ -6,10 +6,13 @@ Invariant: a symbol never has a truth value. Whatever Python would evaluate sile
 
 from __future__ import annotations
 
+import dis
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import timedelta
 from enum import Enum
+from functools import lru_cache
+from types import CodeType
 from typing import Any, NoReturn
 
 from backstay.errors import nearest
@@ -122,7 +125,10 @@ class Symbol:
         return Symbol(Arithmetic(op, (left, right)), self._kind or (TEXT if op == "concat" else None))
 
     def __bool__(self) -> NoReturn:
-        raise Misuse("A condition has no truth value here: write & for and, | for or, ~ for not, choose() for if.")
+        raise Misuse(
+            "A condition has no truth value here: write & for and, | for or, ~ for not, one_of() or contains() for in, "
+            "choose() for if."
+        )
 
     def __contains__(self, item: object) -> NoReturn:
         raise Misuse("Write contains(field, value) or one_of(field, ...) instead of 'in'.")
@@ -301,8 +307,26 @@ def condition(value: object) -> Condition:
     if isinstance(value, (Always, Compare, IsNull, Quantified, And, Or, Not, HasRole, SignedIn)):
         return value
     if isinstance(value, bool):
-        raise Misuse(f"A plain {value} is not a condition: write {'anyone' if value else 'nobody'}.")
+        raise Misuse(
+            f"A plain {value} is not a condition: write {'anyone' if value else 'nobody'}; "
+            "is_null() for 'is None', == for 'is'."
+        )
     raise Misuse(f"A condition is expected here, not {type(value).__name__}.")
+
+
+def refuse_identity(function: object) -> None:
+    """Refuse a condition that says `is`: Python answers it at once, and `x is not None and y` would silently be `y`."""
+    code = getattr(function, "__code__", None)
+    if code is not None and _says_is(code):
+        raise Misuse("'is' cannot be recorded: write is_null() for 'is None' and == for 'is'.")
+
+
+@lru_cache(maxsize=1024)
+def _says_is(code: CodeType) -> bool:
+    """Whether Python code, or a function inside it, compares by identity."""
+    inside = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    found = any(op.opname == "IS_OP" or op.opname.endswith("_NONE") for op in dis.get_instructions(code))
+    return found or any(map(_says_is, inside))
 
 
 _anyone, _nobody = Symbol(ANYONE), Symbol(NOBODY)

@@ -18,7 +18,7 @@ from backstay.model.declare import Model
 from backstay.model.field import Entity
 from backstay.model.predicate import ANYONE, Condition, Path, Slot, lift
 from backstay.model.rule import Predicate
-from backstay.model.symbol import RowSymbol, condition, operand
+from backstay.model.symbol import RowSymbol, condition, operand, refuse_identity
 from backstay.model.value import Kind, Unfit, as_python, parse, plain
 from backstay.plan.actor import Actor
 from backstay.plan.ask import Ask, Create, Delete, Listing, Nested, One, Selection, Sort, Update
@@ -132,7 +132,10 @@ class Transaction:
         return found.total or 0
 
     def _condition(self, entity: Entity, where: Callable[[Any], Predicate] | None) -> Condition:
-        return condition(where(RowSymbol(entity, Path(())))) if where is not None else ANYONE
+        if where is None:
+            return ANYONE
+        refuse_identity(where)
+        return condition(where(RowSymbol(entity, Path(()))))
 
     async def read_one(self, root: One, key: str) -> Found | None:
         """The record as JSON, as this actor may read it; nothing where it may not."""
