@@ -1,4 +1,4 @@
-SELECT json_object('count', x.m0)
+SELECT concat('{"count":', coalesce(x.m0, 'null'), '}')
 FROM (SELECT count(*) AS m0
   FROM "products" AS t0
   WHERE (t0."state" = ?1

@@ -1,4 +1,4 @@
-SELECT ('{' || '"product":' || ('{' || '"category":' || json_object('name', x.g0) || '}') || ',' || '"avg":' || json_object('stars', x.m0) || ',' || substr(json_object('count', x.m1), 2))
+SELECT concat('{"product":', concat('{"category":', concat('{"name":', json_quote(x.g0), '}'), '}'), ',"avg":', concat('{"stars":', json_quote(x.m0), '}'), ',"count":', coalesce(x.m1, 'null'), '}')
 FROM (SELECT (SELECT (SELECT t3."name"
       FROM "categories" AS t3
       WHERE t3."id" = t2."category_id")

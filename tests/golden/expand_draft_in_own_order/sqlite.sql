@@ -1,5 +1,5 @@
-SELECT ('{' || '"items":' || (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
-    FROM (SELECT ('{' || '"product":' || CASE WHEN t2."id" IS NULL THEN 'null' ELSE json_object('name', t2."name") END || ',' || substr(json_object('price', json_object('amount', t1."price", 'currency', 'EUR')), 2)) AS j
+SELECT concat('{"number":', t0."number", ',"items":', (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
+    FROM (SELECT concat('{"price":{"amount":', t1."price", ',"currency":"EUR"},"product":', CASE WHEN t2."id" IS NULL THEN 'null' ELSE concat('{"name":', json_quote(t2."name"), '}') END, '}') AS j
       FROM "order_items" AS t1
       LEFT JOIN "products" AS t2 ON t2."id" = t1."product_id"
       AND (t2."state" = ?1
@@ -8,7 +8,7 @@ SELECT ('{' || '"items":' || (SELECT '[' || coalesce(group_concat(j, ','), '') |
       WHERE t1."order_id" = t0."id"
       AND t0."customer_id" = ?3
       ORDER BY t1."id"
-      LIMIT ?4)) || ',' || substr(json_object('number', t0."number"), 2)), t0."id"
+      LIMIT ?4)), '}'), t0."id"
 FROM "orders" AS t0
 WHERE (t0."customer_id" = ?3
   AND t0."number" = ?5)

@@ -1,11 +1,11 @@
-SELECT ('{' || '"reviews":' || (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
-    FROM (SELECT json_object('text', t1."text") AS j
+SELECT concat('{"name":', json_quote(t0."name"), ',"reviews":', (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
+    FROM (SELECT concat('{"text":', json_quote(t1."text"), '}') AS j
       FROM "reviews" AS t1
       WHERE t1."product_id" = t0."id"
       AND t1."hidden" <> ?1
       ORDER BY t1."id"
-      LIMIT ?2)) || ',' || '"related":' || (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
-    FROM (SELECT json_object('name', t3."name") AS j
+      LIMIT ?2)), ',"related":', (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
+    FROM (SELECT concat('{"name":', json_quote(t3."name"), '}') AS j
       FROM "products_related" AS t2
       JOIN "products" AS t3 ON t3."id" = t2."other_product_id"
       WHERE t2."product_id" = t0."id"
@@ -13,7 +13,7 @@ SELECT ('{' || '"reviews":' || (SELECT '[' || coalesce(group_concat(j, ','), '')
         AND (t3."released_at" IS NULL
           OR ?4 >= t3."released_at"))
       ORDER BY t3."id"
-      LIMIT ?5)) || ',' || substr(json_object('name', t0."name"), 2)), t0."id"
+      LIMIT ?5)), '}'), t0."id"
 FROM "products" AS t0
 WHERE (t0."state" = ?6
   AND (t0."released_at" IS NULL

@@ -1,10 +1,10 @@
-SELECT ('{' || '"labels":' || (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
-    FROM (SELECT json_object('name', t2."name", 'internal', json(CASE t2."internal" WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END)) AS j
+SELECT concat('{"name":', json_quote(t0."name"), ',"labels":', (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
+    FROM (SELECT concat('{"name":', json_quote(t2."name"), ',"internal":', CASE t2."internal" WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END, '}') AS j
       FROM "product_labels" AS t1
       JOIN "labels" AS t2 ON t2."id" = t1."label_id"
       WHERE t1."product_id" = t0."id"
       ORDER BY t2."name", t2."id"
-      LIMIT ?1)) || ',' || substr(json_object('name', t0."name"), 2)), t0."id"
+      LIMIT ?1)), '}'), t0."id"
 FROM "products" AS t0
 WHERE t0."id" IN (SELECT value
   FROM json_each(?2))

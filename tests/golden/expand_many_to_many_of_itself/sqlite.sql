@@ -1,6 +1,6 @@
-SELECT ('{' || '"related":' || (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
-    FROM (SELECT ('{' || '"related":' || (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
-          FROM (SELECT json_object('name', t4."name") AS j
+SELECT concat('{"name":', json_quote(t0."name"), ',"related":', (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
+    FROM (SELECT concat('{"name":', json_quote(t2."name"), ',"related":', (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
+          FROM (SELECT concat('{"name":', json_quote(t4."name"), '}') AS j
             FROM "products_related" AS t3
             JOIN "products" AS t4 ON t4."id" = t3."other_product_id"
             WHERE t3."product_id" = t2."id"
@@ -8,7 +8,7 @@ SELECT ('{' || '"related":' || (SELECT '[' || coalesce(group_concat(j, ','), '')
               AND (t4."released_at" IS NULL
                 OR ?2 >= t4."released_at"))
             ORDER BY t4."id"
-            LIMIT ?3)) || ',' || substr(json_object('name', t2."name"), 2)) AS j
+            LIMIT ?3)), '}') AS j
       FROM "products_related" AS t1
       JOIN "products" AS t2 ON t2."id" = t1."other_product_id"
       WHERE t1."product_id" = t0."id"
@@ -16,7 +16,7 @@ SELECT ('{' || '"related":' || (SELECT '[' || coalesce(group_concat(j, ','), '')
         AND (t2."released_at" IS NULL
           OR ?2 >= t2."released_at"))
       ORDER BY t2."name", t2."id"
-      LIMIT ?5)) || ',' || substr(json_object('name', t0."name"), 2)), t0."id"
+      LIMIT ?5)), '}'), t0."id"
 FROM "products" AS t0
 WHERE (t0."state" = ?6
   AND (t0."released_at" IS NULL

@@ -1,9 +1,11 @@
-SELECT concat('{"text":', to_json(t0."text")::text, ',"author":', CASE WHEN t1."id" IS NULL THEN 'null' ELSE concat('{"name":', to_json(t1."name")::text, '}') END, '}'), (t0."id")::text
-FROM "reviews" AS t0
-LEFT JOIN "customers" AS t1 ON t1."id" = t0."author_id"
-AND t1."id" = $1::uuid
-WHERE ((t0."hidden" <> $2::boolean
-    OR t0."author_id" = $1::uuid)
-  AND t0."product_id" = $3::uuid)
-ORDER BY t0."id"
-LIMIT $4::bigint
+SELECT string_agg(j, chr(30)) FILTER (WHERE n < $4::bigint), count(*), max(k0) FILTER (WHERE n = $4::bigint - 1)
+FROM (SELECT *, row_number() OVER () AS n
+  FROM (SELECT concat('{"text":', to_json(t0."text"), ',"author":', CASE WHEN t1."id" IS NULL THEN 'null' ELSE concat('{"name":', to_json(t1."name"), '}') END, '}') AS j, (t0."id")::text AS k0
+    FROM "reviews" AS t0
+    LEFT JOIN "customers" AS t1 ON t1."id" = t0."author_id"
+    AND t1."id" = $1::uuid
+    WHERE ((t0."hidden" <> $2::boolean
+        OR t0."author_id" = $1::uuid)
+      AND t0."product_id" = $3::uuid)
+    ORDER BY t0."id"
+    LIMIT $4::bigint) AS page) AS numbered

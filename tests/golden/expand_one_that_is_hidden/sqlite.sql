@@ -1,4 +1,4 @@
-SELECT ('{' || '"author":' || CASE WHEN t1."id" IS NULL THEN 'null' ELSE json_object('name', t1."name") END || ',' || substr(json_object('text', t0."text"), 2)), t0."id"
+SELECT concat('{"text":', json_quote(t0."text"), ',"author":', CASE WHEN t1."id" IS NULL THEN 'null' ELSE concat('{"name":', json_quote(t1."name"), '}') END, '}'), t0."id"
 FROM "reviews" AS t0
 LEFT JOIN "customers" AS t1 ON t1."id" = t0."author_id"
 AND t1."id" = ?1

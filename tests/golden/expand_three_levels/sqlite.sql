@@ -1,5 +1,5 @@
-SELECT ('{' || '"items":' || (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
-    FROM (SELECT ('{' || '"product":' || CASE WHEN t2."id" IS NULL THEN 'null' ELSE ('{' || '"category":' || CASE WHEN t3."id" IS NULL THEN 'null' ELSE json_object('name', t3."name") END || ',' || substr(json_object('name', t2."name"), 2)) END || ',' || substr(json_object('quantity', t1."quantity"), 2)) AS j
+SELECT concat('{"number":', t0."number", ',"items":', (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
+    FROM (SELECT concat('{"quantity":', t1."quantity", ',"product":', CASE WHEN t2."id" IS NULL THEN 'null' ELSE concat('{"name":', json_quote(t2."name"), ',"category":', CASE WHEN t3."id" IS NULL THEN 'null' ELSE concat('{"name":', json_quote(t3."name"), '}') END, '}') END, '}') AS j
       FROM "order_items" AS t1
       LEFT JOIN "products" AS t2 ON t2."id" = t1."product_id"
       AND (t2."state" = ?1
@@ -9,7 +9,7 @@ SELECT ('{' || '"items":' || (SELECT '[' || coalesce(group_concat(j, ','), '') |
       WHERE t1."order_id" = t0."id"
       AND t0."customer_id" = ?3
       ORDER BY t1."price" DESC, t1."id" DESC
-      LIMIT ?4)) || ',' || substr(json_object('number', t0."number"), 2)), t0."number", t0."id"
+      LIMIT ?4)), '}'), t0."number", t0."id"
 FROM "orders" AS t0
 WHERE t0."customer_id" = ?3
 ORDER BY t0."number" DESC, t0."id" DESC

@@ -1,4 +1,4 @@
-SELECT json_object('number', t0."number", 'note', CASE WHEN t0."customer_id" = ?1 THEN t0."note" END), t0."id"
+SELECT concat('{"number":', t0."number", ',"note":', json_quote(CASE WHEN t0."customer_id" = ?1 THEN t0."note" END), '}'), t0."id"
 FROM "orders" AS t0
 WHERE CASE WHEN t0."customer_id" = ?1 THEN t0."note" END IS NOT NULL
 ORDER BY t0."id"

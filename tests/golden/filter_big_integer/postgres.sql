@@ -1,8 +1,10 @@
-SELECT concat('{"name":', to_json(t0."name")::text, ',"barcode":', coalesce('"' || (t0."barcode")::text || '"', 'null'), '}'), (t0."barcode")::text, (t0."id")::text
-FROM "products" AS t0
-WHERE (t0."state" = $1::text
-  AND (t0."released_at" IS NULL
-    OR $2::timestamptz >= t0."released_at")
-  AND t0."barcode" > $3::bigint)
-ORDER BY t0."barcode" DESC, t0."id" DESC
-LIMIT $4::bigint
+SELECT string_agg(j, chr(30)) FILTER (WHERE n < $4::bigint), count(*), max(k0) FILTER (WHERE n = $4::bigint - 1), max(k1) FILTER (WHERE n = $4::bigint - 1)
+FROM (SELECT *, row_number() OVER () AS n
+  FROM (SELECT concat('{"name":', to_json(t0."name"), ',"barcode":', CASE WHEN t0."barcode" IS NULL THEN 'null' ELSE concat('"', t0."barcode", '"') END, '}') AS j, (t0."barcode")::text AS k0, (t0."id")::text AS k1
+    FROM "products" AS t0
+    WHERE (t0."state" = $1::text
+      AND (t0."released_at" IS NULL
+        OR $2::timestamptz >= t0."released_at")
+      AND t0."barcode" > $3::bigint)
+    ORDER BY t0."barcode" DESC, t0."id" DESC
+    LIMIT $4::bigint) AS page) AS numbered

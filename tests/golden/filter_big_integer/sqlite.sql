@@ -1,4 +1,4 @@
-SELECT json_object('name', t0."name", 'barcode', CAST(t0."barcode" AS TEXT)), t0."barcode", t0."id"
+SELECT concat('{"name":', json_quote(t0."name"), ',"barcode":', CASE WHEN t0."barcode" IS NULL THEN 'null' ELSE concat('"', t0."barcode", '"') END, '}'), t0."barcode", t0."id"
 FROM "products" AS t0
 WHERE (t0."state" = ?1
   AND (t0."released_at" IS NULL

@@ -1,4 +1,4 @@
-SELECT json_object('name', t0."name", 'caption', ((t0."name" || ?1) || coalesce(t0."subtitle", ?2)), 'speed', CASE WHEN t0."brewing" IS NULL THEN ?3 ELSE CASE WHEN coalesce(t0."brewing", ?4) < ?5 THEN ?6 ELSE ?7 END END), t0."id"
+SELECT concat('{"name":', json_quote(t0."name"), ',"caption":', json_quote(((t0."name" || ?1) || coalesce(t0."subtitle", ?2))), ',"speed":', json_quote(CASE WHEN t0."brewing" IS NULL THEN ?3 ELSE CASE WHEN coalesce(t0."brewing", ?4) < ?5 THEN ?6 ELSE ?7 END END), '}'), t0."id"
 FROM "products" AS t0
 WHERE (t0."state" = ?8
   AND (t0."released_at" IS NULL

@@ -1,4 +1,4 @@
-SELECT json_object('name', t0."name", 'harvested', t0."harvested", 'released_at', t0."released_at"), t0."id"
+SELECT concat('{"name":', json_quote(t0."name"), ',"harvested":', json_quote(t0."harvested"), ',"released_at":', json_quote(t0."released_at"), '}'), t0."id"
 FROM "products" AS t0
 WHERE (t0."state" = ?1
   AND (t0."released_at" IS NULL

@@ -1,4 +1,4 @@
-SELECT json_object('name', t0."name"), t0."id"
+SELECT concat('{"name":', json_quote(t0."name"), '}'), t0."id"
 FROM "categories" AS t0
 WHERE t0."parent_id" IS NULL
 ORDER BY t0."id"

@@ -1,8 +1,10 @@
-SELECT concat('{"name":', to_json(t0."name")::text, ',"rating":', coalesce((t0."rating")::text, 'null'), '}'), (t0."rating")::text, (t0."id")::text
-FROM "products" AS t0
-WHERE (t0."state" = $1::text
-  AND (t0."released_at" IS NULL
-    OR $2::timestamptz >= t0."released_at")
-  AND t0."rating" >= $3::float8)
-ORDER BY t0."rating" DESC, t0."id" DESC
-LIMIT $4::bigint
+SELECT string_agg(j, chr(30)) FILTER (WHERE n < $4::bigint), count(*), max(k0) FILTER (WHERE n = $4::bigint - 1), max(k1) FILTER (WHERE n = $4::bigint - 1)
+FROM (SELECT *, row_number() OVER () AS n
+  FROM (SELECT concat('{"name":', to_json(t0."name"), ',"rating":', coalesce((t0."rating")::text, 'null'), '}') AS j, (t0."rating")::text AS k0, (t0."id")::text AS k1
+    FROM "products" AS t0
+    WHERE (t0."state" = $1::text
+      AND (t0."released_at" IS NULL
+        OR $2::timestamptz >= t0."released_at")
+      AND t0."rating" >= $3::float8)
+    ORDER BY t0."rating" DESC, t0."id" DESC
+    LIMIT $4::bigint) AS page) AS numbered

@@ -1,8 +1,10 @@
-SELECT concat('{"name":', to_json(t0."name")::text, ',"harvested":', coalesce('"' || (t0."harvested")::text || '"', 'null'), '}'), (t0."harvested")::text, (t0."id")::text
-FROM "products" AS t0
-WHERE (t0."state" = $1::text
-  AND (t0."released_at" IS NULL
-    OR $2::timestamptz >= t0."released_at")
-  AND t0."harvested" IS NOT NULL)
-ORDER BY t0."harvested" DESC, t0."id" DESC
-LIMIT $3::bigint
+SELECT string_agg(j, chr(30)) FILTER (WHERE n < $3::bigint), count(*), max(k0) FILTER (WHERE n = $3::bigint - 1), max(k1) FILTER (WHERE n = $3::bigint - 1)
+FROM (SELECT *, row_number() OVER () AS n
+  FROM (SELECT concat('{"name":', to_json(t0."name"), ',"harvested":', CASE WHEN t0."harvested" IS NULL THEN 'null' ELSE concat('"', t0."harvested", '"') END, '}') AS j, (t0."harvested")::text AS k0, (t0."id")::text AS k1
+    FROM "products" AS t0
+    WHERE (t0."state" = $1::text
+      AND (t0."released_at" IS NULL
+        OR $2::timestamptz >= t0."released_at")
+      AND t0."harvested" IS NOT NULL)
+    ORDER BY t0."harvested" DESC, t0."id" DESC
+    LIMIT $3::bigint) AS page) AS numbered

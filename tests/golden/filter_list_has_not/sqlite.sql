@@ -1,4 +1,4 @@
-SELECT ('{' || '"tags":' || coalesce(t0."tags", 'null') || ',' || substr(json_object('name', t0."name"), 2)), t0."id"
+SELECT concat('{"name":', json_quote(t0."name"), ',"tags":', t0."tags", '}'), t0."id"
 FROM "products" AS t0
 WHERE (t0."state" = ?1
   AND (t0."released_at" IS NULL

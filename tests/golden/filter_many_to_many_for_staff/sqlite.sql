@@ -1,4 +1,4 @@
-SELECT json_object('name', t0."name"), t0."id"
+SELECT concat('{"name":', json_quote(t0."name"), '}'), t0."id"
 FROM "products" AS t0
 WHERE EXISTS (SELECT 1
   FROM "product_labels" AS t1

@@ -1,4 +1,4 @@
-SELECT ('{' || '"deposit":' || CASE WHEN t0."deposit" IS NULL THEN 'null' ELSE json_object('amount', t0."deposit", 'currency', t0."deposit_currency") END || ',' || substr(json_object('name', t0."name"), 2)), t0."id"
+SELECT concat('{"name":', json_quote(t0."name"), ',"deposit":', CASE WHEN t0."deposit" IS NULL THEN 'null' ELSE concat('{"amount":', t0."deposit", ',"currency":"', t0."deposit_currency", '"}') END, '}'), t0."id"
 FROM "products" AS t0
 WHERE (t0."state" = ?1
   AND (t0."released_at" IS NULL

@@ -1,4 +1,4 @@
-SELECT json_object('name', t0."name"), t0."id"
+SELECT concat('{"name":', json_quote(t0."name"), '}'), t0."id"
 FROM "categories" AS t0
 WHERE NOT coalesce(t0."parent_id" IN (SELECT t1."id"
     FROM "categories" AS t1

@@ -1,4 +1,4 @@
-SELECT ('{' || '"author":' || CASE WHEN t2."id" IS NULL THEN 'null' ELSE json_object('name', t2."name") END || ',' || substr(json_object('text', t0."text"), 2)), t0."id"
+SELECT concat('{"text":', json_quote(t0."text"), ',"author":', CASE WHEN t2."id" IS NULL THEN 'null' ELSE concat('{"name":', json_quote(t2."name"), '}') END, '}'), t0."id"
 FROM "reviews" AS t0
 LEFT JOIN "customers" AS t2 ON t2."id" = t0."author_id"
 AND t2."id" = ?1

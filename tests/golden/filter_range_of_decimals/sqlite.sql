@@ -1,4 +1,4 @@
-SELECT json_object('name', t0."name", 'weight', CASE WHEN t0."weight" IS NOT NULL THEN CASE WHEN t0."weight" < 0 THEN '-' ELSE '' END || (abs(t0."weight") / 1000) || '.' || printf('%03d', abs(t0."weight") % 1000) END), t0."weight", t0."name", t0."id"
+SELECT concat('{"name":', json_quote(t0."name"), ',"weight":', CASE WHEN t0."weight" IS NULL THEN 'null' ELSE concat('"', CASE WHEN t0."weight" < 0 THEN '-' ELSE '' END, abs(t0."weight") / 1000, '.', printf('%03d', abs(t0."weight") % 1000), '"') END, '}'), t0."weight", t0."name", t0."id"
 FROM "products" AS t0
 WHERE (t0."state" = ?1
   AND (t0."released_at" IS NULL

@@ -1,4 +1,4 @@
-SELECT json_object('name', t0."name", 'fair_trade', json(CASE t0."fair_trade" WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END)), t0."id"
+SELECT concat('{"name":', json_quote(t0."name"), ',"fair_trade":', CASE t0."fair_trade" WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END, '}'), t0."id"
 FROM "products" AS t0
 WHERE (t0."state" = ?1
   AND (t0."released_at" IS NULL

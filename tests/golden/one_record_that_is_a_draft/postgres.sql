@@ -1,4 +1,4 @@
-SELECT concat('{"id":', '"' || (t0."id")::text || '"', ',"name":', to_json(t0."name")::text, '}'), t0."_version"
+SELECT concat('{"id":"', t0."id", '","name":', to_json(t0."name"), '}'), t0."_version"
 FROM "products" AS t0
 WHERE (t0."state" = $1::text
   AND (t0."released_at" IS NULL

@@ -1,5 +1,7 @@
-SELECT concat('{"id":', '"' || (t0."id")::text || '"', ',"created_at":', '"' || to_char((t0."created_at") AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"', ',"updated_at":', '"' || to_char((t0."updated_at") AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"', ',"email":', to_json(t0."email")::text, ',"name":', to_json(t0."name")::text, ',"city":', coalesce(to_json(t0."city")::text, 'null'), ',"born":', coalesce('"' || (t0."born")::text || '"', 'null'), '}'), (t0."id")::text
-FROM "customers" AS t0
-WHERE t0."id" = $1::uuid
-ORDER BY t0."id"
-LIMIT $2::bigint
+SELECT string_agg(j, chr(30)) FILTER (WHERE n < $2::bigint), count(*), max(k0) FILTER (WHERE n = $2::bigint - 1)
+FROM (SELECT *, row_number() OVER () AS n
+  FROM (SELECT concat('{"id":"', t0."id", '","created_at":"', to_char((t0."created_at") AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '","updated_at":"', to_char((t0."updated_at") AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '","email":', to_json(t0."email"), ',"name":', to_json(t0."name"), ',"city":', coalesce((to_json(t0."city"))::text, 'null'), ',"born":', CASE WHEN t0."born" IS NULL THEN 'null' ELSE concat('"', t0."born", '"') END, '}') AS j, (t0."id")::text AS k0
+    FROM "customers" AS t0
+    WHERE t0."id" = $1::uuid
+    ORDER BY t0."id"
+    LIMIT $2::bigint) AS page) AS numbered

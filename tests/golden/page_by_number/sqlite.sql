@@ -6,7 +6,7 @@ FROM (SELECT (SELECT count(*)
         OR ?2 >= t1."released_at"))) AS c0 ) AS b0
 UNION ALL
 SELECT 1, c0, c1, c2
-FROM (SELECT json_object('name', t0."name") AS c0, t0."name" AS c1, t0."id" AS c2
+FROM (SELECT concat('{"name":', json_quote(t0."name"), '}') AS c0, t0."name" AS c1, t0."id" AS c2
   FROM "products" AS t0
   WHERE (t0."state" = ?3
     AND (t0."released_at" IS NULL

@@ -1,4 +1,6 @@
-SELECT concat('{"text":', to_json(t0."text")::text, '}'), (t0."id")::text
-FROM "messages" AS t0
-ORDER BY t0."id"
-LIMIT $1::bigint
+SELECT string_agg(j, chr(30)) FILTER (WHERE n < $1::bigint), count(*), max(k0) FILTER (WHERE n = $1::bigint - 1)
+FROM (SELECT *, row_number() OVER () AS n
+  FROM (SELECT concat('{"text":', to_json(t0."text"), '}') AS j, (t0."id")::text AS k0
+    FROM "messages" AS t0
+    ORDER BY t0."id"
+    LIMIT $1::bigint) AS page) AS numbered

@@ -1,4 +1,4 @@
-SELECT json_object('name', t0."name")
+SELECT concat('{"name":', json_quote(t0."name"), '}')
 FROM "products" AS t0
 WHERE t0."_row" IN (SELECT rowid
   FROM "products__search"

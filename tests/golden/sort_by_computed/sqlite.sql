@@ -1,6 +1,6 @@
-SELECT json_object('name', t0."name", 'review_count', (SELECT count(*)
+SELECT concat('{"name":', json_quote(t0."name"), ',"review_count":', (SELECT count(*)
     FROM "reviews" AS t2
-    WHERE t2."product_id" = t0."id"), 'stock_value', json_object('amount', (t0."price" * t0."stock"), 'currency', 'EUR')), (SELECT count(*)
+    WHERE t2."product_id" = t0."id"), ',"stock_value":{"amount":', (t0."price" * t0."stock"), ',"currency":"EUR"}}'), (SELECT count(*)
   FROM "reviews" AS t1
   WHERE t1."product_id" = t0."id"), (t0."price" * t0."stock"), t0."id"
 FROM "products" AS t0
