@@ -33,7 +33,7 @@ class SqliteStore:
 
     async def open(self) -> None:
         self._connection = apsw.Connection(self._file)
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "mmap_size = 268435456", "cache_size = -65536"):
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "mmap_size = 0", "cache_size = -65536"):
             self._connection.execute(f"PRAGMA {pragma}")
 
     async def product(self, product: UUID) -> bytes | None:

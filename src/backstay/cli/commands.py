@@ -120,7 +120,7 @@ def _serve(host: str, port: int, workers: int, *, reload: str | None) -> None:
         options = {"reload": True, "reload_paths": [Path(reload)], "reload_ignore_dirs": ["data"]}
     server = Granian(
         "backstay.cli.load:served", address=host, port=port, interface=Interfaces.ASGI, workers=workers, factory=True,
-        log_level=LogLevels.warning, websockets=True, respawn_failed_workers=True, **options,
+        log_level=LogLevels.warning, websockets=False, respawn_failed_workers=True, **options,
     )  # fmt: skip
     server.serve()
 

@@ -88,7 +88,7 @@ class SQLiteStore:
     def _connect(self, *, query_only: bool = False) -> apsw.Connection:
         connection = apsw.Connection(self.path, statementcachesize=1000)
         connection.set_busy_timeout(5_000)
-        for pragma in ("synchronous = FULL", "foreign_keys = ON", "mmap_size = 0", "cache_size = -32000",
+        for pragma in ("synchronous = FULL", "foreign_keys = ON", "mmap_size = 0", "cache_size = -65536",
                        "temp_store = MEMORY", "trusted_schema = OFF"):  # fmt: skip
             connection.execute(f"PRAGMA {pragma}")
         if query_only:
