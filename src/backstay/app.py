@@ -18,13 +18,14 @@ from backstay.api.pages import action_docs, serve_pages
 from backstay.api.rest import Resource
 from backstay.auth.account import Accounts
 from backstay.auth.models import HIDDEN
-from backstay.errors import Problem, Unavailable
+from backstay.errors import DeclarationError, Problem, Unavailable
 from backstay.model.declare import Model
 from backstay.model.rule import Predicate, nobody
 from backstay.model.schema import declare
 from backstay.model.symbol import condition
 from backstay.plan.actor import ANONYMOUS, SYSTEM, Actor
 from backstay.plan.limits import Limits
+from backstay.plan.soundness import mistakes
 from backstay.settings import Settings, read_settings, secret_of
 from backstay.store.context import Context
 from backstay.store.engine import Engine
@@ -62,6 +63,8 @@ class App:
         self.version = version
         self.limits = limits or Limits()
         self.schema = declare(models, user=user, hidden=HIDDEN)
+        if unsound := mistakes(self.schema, self.limits):
+            raise DeclarationError(unsound)
         self.hooks = Hooks()
         self.actions: list[Action] = []
         self._seeds: list[Callable[..., Awaitable[Any]]] = []

@@ -70,6 +70,8 @@ def read_settings(environment: Mapping[str, str] | None = None, *, folder: str =
     settings = Settings(**values)  # type: ignore[arg-type]
     if settings.env not in ("development", "production"):
         raise ValueError(f"BACKSTAY_ENV is development or production, not {settings.env!r}.")
+    if settings.log_level.lower() not in ("debug", "info", "warning", "error"):
+        raise ValueError(f"LOG_LEVEL is debug, info, warning or error, not {settings.log_level!r}.")
     if settings.secret_key and len(settings.secret_key) < 32:
         raise ValueError("SECRET_KEY must have at least 32 characters.")
     return settings

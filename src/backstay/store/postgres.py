@@ -18,7 +18,6 @@ from backstay.store.dialect import quoted
 from backstay.store.port import Broken, Taken
 from backstay.store.postgres_dialect import PostgresDialect
 from backstay.store.sql import Statement
-from backstay.store.sqlite import addable
 
 
 class PostgresTransaction:
@@ -169,9 +168,8 @@ class PostgresStore:
     async def extend(self, schema: Schema) -> list[str]:
         """Create tables, columns and indexes that are missing; one process at a time does it."""
         from sqlalchemy.dialects import postgresql
-        from sqlalchemy.schema import CreateColumn
 
-        from backstay.store.tables import create_statements, sequences, tables
+        from backstay.store.tables import added_column, create_statements, link_statements, sequences, tables
 
         dialect = postgresql.asyncpg.dialect()  # type: ignore[no-untyped-call]
         done: list[str] = []
@@ -187,7 +185,8 @@ class PostgresStore:
             indexes = {row[0].decode() for row in rows}
             for name in sequences(schema):
                 await tx.run(f"CREATE SEQUENCE IF NOT EXISTS {quoted(f'_seq_{name}')}", ())
-            for table in tables(schema, "postgres").sorted_tables:
+            made = tables(schema, "postgres").tables.values()
+            for table in made:
                 creating = create_statements(table, dialect)
                 if table.name not in names:
                     for text in creating:
@@ -196,13 +195,19 @@ class PostgresStore:
                     continue
                 for column in table.columns:
                     if (table.name, column.name) not in there:
-                        text = addable(str(CreateColumn(column).compile(dialect=dialect)), column)
+                        text = added_column(column, dialect)
                         await tx.run(f"ALTER TABLE {quoted(table.name)} ADD COLUMN {text}", ())
                         done.append(f"added column {table.name}.{column.name}")
                 for text in creating[1:]:
                     if (name := text.split(" ON ")[0].split()[-1].strip('"')) not in indexes:
                         await tx.run(text, ())
                         done.append(f"created index {name}")
+            rows = await tx.run("SELECT conname::text FROM pg_constraint WHERE contype = 'f'", ())
+            links = {row[0].decode() for row in rows}
+            for table in made:
+                for name, text in link_statements(table, dialect).items():
+                    if name not in links:
+                        await tx.run(text, ())
         return done
 
 

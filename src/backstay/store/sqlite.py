@@ -178,16 +178,15 @@ class SQLiteStore:
     async def extend(self, schema: Schema) -> list[str]:
         """Create tables, columns and indexes that are missing."""
         from sqlalchemy.dialects import sqlite
-        from sqlalchemy.schema import CreateColumn
 
-        from backstay.store.tables import create_statements, search_statements, tables
+        from backstay.store.tables import added_column, create_statements, search_statements, tables
 
         dialect = sqlite.dialect()
         done: list[str] = []
         async with self.transaction() as tx:
             names = {row[0] for row in await tx.run("SELECT name FROM sqlite_master", ())}
             await tx.run('CREATE TABLE IF NOT EXISTS "_sequences" (name TEXT PRIMARY KEY, value INTEGER) STRICT', ())
-            for table in tables(schema, "sqlite").sorted_tables:
+            for table in tables(schema, "sqlite").tables.values():
                 if table.name not in names:
                     for text in create_statements(table, dialect):
                         await tx.run(text, ())
@@ -196,7 +195,7 @@ class SQLiteStore:
                     there = {row[1] for row in await tx.run(f"PRAGMA table_info({quoted(table.name)})", ())}
                     for column in table.columns:
                         if column.name not in there:
-                            text = addable(str(CreateColumn(column).compile(dialect=dialect)), column)
+                            text = added_column(column, dialect)
                             await tx.run(f"ALTER TABLE {quoted(table.name)} ADD COLUMN {text}", ())
                             done.append(f"added column {table.name}.{column.name}")
                     for text in create_statements(table, dialect)[1:]:
@@ -212,16 +211,6 @@ class SQLiteStore:
 def make_folder(path: str) -> None:
     """The folder of a database file, readable by its owner alone where it has to be made."""
     os.makedirs(os.path.dirname(os.path.abspath(path)), mode=0o700, exist_ok=True)
-
-
-def addable(text: str, column: Any) -> str:
-    """The declaration of a column that is added to a table with rows in it: they need a value."""
-    if column.nullable or column.server_default is not None:
-        return text
-    raise RuntimeError(
-        f"{column.table.name}.{column.name} is new and may not be null, but there are records without it.\n"
-        f"Give the field a value that may be null (| None), or start with a fresh database."
-    )
 
 
 def _constraint(error: apsw.ConstraintError) -> Exception:

@@ -1,7 +1,6 @@
 """SQLite's differences. Instants are fixed-width text, decimals scaled integers, booleans 0 and 1, lists JSON text.
 
-A record is one `json_object` of its plain values; parts that are JSON text already are joined in front of it, so
-nothing nested is parsed again.
+A value that may hold anything is escaped by `json_quote`; what cannot need it stands between quotes as it is.
 """
 
 from __future__ import annotations

@@ -11,9 +11,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.schema import AddConstraint, CreateColumn, CreateIndex, CreateTable
 
 from backstay.model.field import Entity, Field, Schema
+from backstay.model.folding import fold
 from backstay.model.value import Kind
 from backstay.store.dialect import literal, quoted
 
@@ -28,6 +29,9 @@ _POSTGRES: dict[str, Any] = {
     "duration": sa.BigInteger, "uuid": sa.Uuid, "json": postgresql.JSONB, "list": postgresql.JSONB,
     "money": sa.BigInteger,
 }  # fmt: skip
+
+
+_ON_DELETE = {"restrict": "RESTRICT", "cascade": "CASCADE", "set_null": "SET NULL"}
 
 
 def tables(schema: Schema, dialect: str) -> sa.MetaData:
@@ -62,7 +66,7 @@ def _table(metadata: sa.MetaData, entity: Entity, dialect: str) -> None:
     links = [
         sa.ForeignKeyConstraint(
             [field.column], [f"{field.target.table}.id"], name=f"fk_{entity.table}_{field.name}",
-            ondelete={"restrict": "RESTRICT", "cascade": "CASCADE", "set_null": "SET NULL"}[field.on_delete],
+            ondelete=_ON_DELETE[field.on_delete], use_alter=dialect == "postgres",
         )
         for field in entity.fields.values() if field.target is not None
     ]  # fmt: skip
@@ -79,11 +83,12 @@ def _columns(field: Field, dialect: str) -> Iterator[Any]:
     if field.name == "id":
         yield sa.Column("id", kind, nullable=False, unique=dialect == "sqlite", primary_key=dialect != "sqlite")
         return
-    yield sa.Column(field.column, kind, nullable=field.nullable)
+    yield sa.Column(field.column, kind, nullable=field.nullable, info={"field": field})
     for second in field.columns[1:]:
         yield sa.Column(second, _type(Kind("text"), dialect), nullable=field.nullable)
     if field.folded:
-        yield sa.Column(field.folded, _type(Kind("text"), dialect), nullable=field.nullable)
+        folded = _type(Kind("text"), dialect)
+        yield sa.Column(field.folded, folded, nullable=field.nullable, info={"folds": field})
 
 
 def _checks(entity: Entity, field: Field, dialect: str) -> Iterator[sa.CheckConstraint]:
@@ -156,6 +161,42 @@ def sequences(schema: Schema) -> list[str]:
     """The names of the sequences that fields draw numbers from."""
     defaults = [field.default for entity in schema.entities.values() for field in entity.fields.values()]
     return sorted({default.value for default in defaults if default is not None and default.source == "sequence"})
+
+
+def link_statements(table: sa.Table, dialect: sa.Dialect) -> dict[str, str]:
+    """The texts that add a table's foreign keys, by name: after all tables, which may stand in a circle."""
+    links = sorted(table.foreign_key_constraints, key=lambda link: str(link.name))
+    return {str(link.name): str(AddConstraint(link).compile(dialect=dialect)) for link in links if link.use_alter}
+
+
+def added_column(column: Any, dialect: sa.Dialect) -> str:
+    """The text of a column that is added to a table with records in it: they get the declared default, or null.
+
+    Raises `RuntimeError` where there is neither.
+    """
+    text = str(CreateColumn(column).compile(dialect=dialect))
+    field: Field | None = column.info.get("field") or column.info.get("folds")
+    if not column.nullable and column.server_default is None:
+        default = field.default if field is not None else None
+        if field is None or default is None or default.source != "literal":
+            raise RuntimeError(
+                f"{column.table.name}.{column.name} is new and may not be null, but there are records without it.\n"
+                "Give the field a default, let it be null (| None), or start with a fresh database."
+            )
+        text += f" DEFAULT {_literal_of(field, default.value, folded='folds' in column.info, dialect=dialect.name)}"
+    if dialect.name == "sqlite" and field is not None and field.target is not None and "field" in column.info:
+        text += f" REFERENCES {quoted(field.target.table)} (id) ON DELETE {_ON_DELETE[field.on_delete]}"
+    return text
+
+
+def _literal_of(field: Field, value: Any, *, folded: bool, dialect: str) -> str:
+    from backstay.store import postgres_dialect, sqlite_dialect
+
+    encode = (sqlite_dialect if dialect == "sqlite" else postgres_dialect).encoder_of(field.kind)
+    stored = fold(value) if folded else encode(value) if encode is not None else value
+    if isinstance(stored, (bool, int, float)):
+        return str(stored).upper()
+    return literal(str(stored))
 
 
 def create_statements(table: sa.Table, dialect: sa.Dialect) -> list[str]:

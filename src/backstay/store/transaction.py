@@ -216,7 +216,8 @@ class Transaction:
         for link in plan.links:
             kept_by_hooks = link.field in entity.to_many or plan.values.get(link.field) == link.value
             if kept_by_hooks and not await self._holds(link.check, (link.value,)):
-                raise Invalid(errors=[FieldError(link.field, "not_found", "names no record that you can see.")])
+                said = "names no record that you can see."
+                raise Invalid(f'"{link.field}" {said}', errors=[FieldError(link.field, "not_found", said)])
         if plan.action == "create":
             text, values = rows.insert(entity, plan.values, dialect)
         elif plan.action == "update":
