@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import hypothesis
 import pytest
 
+from tests.golden.summary import pytest_terminal_summary as pytest_terminal_summary
 from tests.servers import Postgres
 
 # A busy machine is not a failure: no deadlines.

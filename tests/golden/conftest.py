@@ -1,11 +1,10 @@
-"""The shop on both databases, open as long as the golden questions are asked; and what they cost, at the end.
+"""The shop on both databases, open as long as the golden questions are asked.
 
 `pytest tests/golden --rewrite-golden` writes the files of all questions anew; nothing else ever does.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,6 @@ from tests.golden.driver import Driver
 from tests.golden.shop import NOW, PEOPLE, STAFF, key, make_app, rows
 from tests.servers import Postgres
 
-SPENT = "golden"
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite-golden", action="store_true", help="write the files of the golden questions anew")
@@ -34,22 +31,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def rewriting(request: pytest.FixtureRequest) -> bool:
     """Whether files are to be written; without the explicit flag never."""
     return bool(request.config.getoption("--rewrite-golden", default=False))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """One line for each database: what the questions sent to it, and what recognising their actors did."""
-    reports = [report for outcome in terminalreporter.stats.values() for report in outcome]
-    counted: Counter[tuple[str, str]] = Counter()
-    for report in reports:
-        for name, spent in getattr(report, "user_properties", ()) if getattr(report, "when", "") == "call" else ():
-            if name == SPENT:
-                counted.update({(database, what): number for database, what, number in spent})
-    for database in sorted({database for database, _ in counted}):
-        questions, data, sessions = (counted[database, what] for what in ("questions", "data", "sessions"))
-        terminalreporter.write_line(
-            f"golden questions on {database}: {questions} asked and {counted[database, 'refused']} of them refused in"
-            f" the plan, {data} data statements, {sessions} session statements to identify bearer tokens"
-        )
 
 
 @dataclass

@@ -23,8 +23,9 @@ from backstay.plan.bind import bind
 from backstay.store.engine import Engine
 from backstay.store.sql import Statement
 from tests.golden.client import Reply, parse_rest, send, turn_to
-from tests.golden.conftest import SPENT, Door
+from tests.golden.conftest import Door
 from tests.golden.printing import joined, print_plan, print_statement
+from tests.golden.summary import SPENT
 
 HERE = Path(__file__).parent
 QUESTIONS = sorted(folder.name for folder in HERE.iterdir() if (folder / "rest.txt").is_file())
