@@ -124,7 +124,7 @@ class Note(Model):
         mine = self.author == me
         staff = me.has_role("staff")
         recent = self.made > now() - timedelta(days=30)
-        fresh = is_null(self.ends) | (coalesce(self.ends, datetime.max) >= now())
+        fresh = is_null(self.ends) | (coalesce(self.ends, datetime.max.replace(tzinfo=UTC)) >= now())
         return Rules(
             read=self.public | mine | (staff & not_(self.state == "gone")),
             create=me.signed_in & one_of(self.state, "draft", "sent") & (self.copies <= 10),
