@@ -101,6 +101,16 @@ class BadRequest(Problem):
     status, code = 400, "bad_request"
 
 
+class UnknownField(BadRequest):
+    """400: a name that does not exist for this actor, whether absent or hidden."""
+
+    code = "unknown_field"
+
+    def __init__(self, detail: str, name: str) -> None:
+        super().__init__(detail)
+        self.name = name
+
+
 class NotSignedIn(Problem):
     """401: nobody is signed in, and somebody has to be."""
 
@@ -167,7 +177,7 @@ class DeclarationError(Exception):
         super().__init__(f"{count} in the declaration:\n" + "\n".join(f"  {m}" for m in mistakes))
 
 
-def nearest(name: str, names: Sequence[str] | Mapping[str, object]) -> str:
+def nearest(name: str, names: Sequence[str] | Mapping[str, object], cutoff: float = 0.6) -> str:
     """' Did you mean "price"?' for the nearest of `names`, or nothing when none is near."""
-    near = get_close_matches(name, list(names), n=1, cutoff=0.6)
+    near = get_close_matches(name, list(names), n=1, cutoff=cutoff)
     return f' Did you mean "{near[0]}"?' if near else ""

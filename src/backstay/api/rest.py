@@ -11,15 +11,18 @@ from typing import Any
 
 from backstay.api.cursor import Cursors
 from backstay.api.http import Request, Response, Router, split_query
-from backstay.api.query import ListQuery, Parsed, parse_one
+from backstay.api.query import GROUP_PARAMETERS, LIST_PARAMETERS, ListQuery, Parsed, parse_one
 from backstay.api.render import JSON_HEADERS, digest, json_response, list_response, one_response, version_of
-from backstay.errors import BadRequest, NotFound
+from backstay.errors import BadRequest, NotFound, UnknownField, nearest
 from backstay.model.field import Entity
 from backstay.model.predicate import Slot
-from backstay.plan.ask import Ask, Create, Delete, One, Update
+from backstay.plan.ask import Aggregate, Ask, Create, Delete, Listing, One, Root, Update
 from backstay.store.engine import Engine, Found
 from backstay.store.transaction import Transaction
 
+_PARAMETERS: dict[type[Root], tuple[str, ...]] = {
+    One: ("fields", "expand"), Listing: LIST_PARAMETERS, Aggregate: GROUP_PARAMETERS,
+}  # fmt: skip
 Begin = Callable[[Request], AbstractAsyncContextManager[Transaction]]
 
 
@@ -49,7 +52,10 @@ class Resource:
             return (await self.engine.read(Ask((parsed.root,), parsed.values), request.actor))[0]
         key = (type(parsed.root), parsed.key, request.actor.standing)
         if (statement := self._statements.get(key)) is None:
-            statement = self.engine.statement(Ask((parsed.root,), parsed.values), request.actor)
+            try:
+                statement = self.engine.statement(Ask((parsed.root,), parsed.values), request.actor)
+            except UnknownField as error:
+                raise _or_parameter(error, type(parsed.root)) from None
             if len(self._statements) >= self.engine.limits.remembered_plans:
                 self._statements.pop(next(iter(self._statements)))
             self._statements[key] = statement
@@ -133,3 +139,9 @@ class Resource:
     async def _reread(self, key: str, request: Request, tx: Transaction) -> Found | None:
         """The record as its writer may read it, in the same transaction."""
         return await tx.read_one(self._whole, key)
+
+
+def _or_parameter(error: UnknownField, root: type[Root]) -> UnknownField:
+    """Beside a name that is no field, the parameter that may have been meant; it depends on the name sent alone."""
+    near = "" if "Did you mean" in error.detail else nearest(error.name, _PARAMETERS[root], 0.75)
+    return UnknownField(error.detail + near, error.name)

@@ -55,7 +55,7 @@ def compare(operator: str, path: Path, value: Any, place: str) -> Condition:
     if value is None:
         raise BadRequest(f"{place}: null has no {operator}; use is_null.", code="invalid_filter")
     positive = _NEGATED.get(operator)
-    condition = Compare(positive or cast(Operator, operator), path, Value(value))
+    condition = Compare(positive or cast(Operator, operator), path, Value(value, place))
     return Not(condition) if positive else condition
 
 
@@ -81,7 +81,7 @@ def _entry(
     if word == "not":
         return Not(_object(value, names, root, place, name_of, depth + 1))
     if word == "search" and not names and isinstance(value, str):
-        return Search(Value(value), root)
+        return Search(Value(value, place), root)
     if word in QUANTIFIERS and names:
         body = _object(value, (), root + 1, place, name_of, depth + 1)
         return Quantified(cast(Quantifier, word), Path(names, root), body)

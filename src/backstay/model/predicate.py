@@ -39,6 +39,8 @@ class Value:
     """A constant of a rule, or a value that has not been lifted out of its condition yet."""
 
     value: Any = field(hash=False)
+    place: str = field(default="", compare=False)
+    """Where it was said, for errors about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Slot:
     """The place of a value that was lifted out, so that all questions of one shape share one statement."""
 
     index: int
-    place: str = ""
+    place: str = field(default="", compare=False)
     from_text: bool = False
 
 
@@ -342,7 +344,7 @@ def lift(condition: Condition, values: list[Any], *, from_text: bool = False) ->
     def slot(operand: Operand) -> Operand:
         if isinstance(operand, Value):
             values.append(operand.value)
-            return Slot(len(values) - 1, from_text=from_text)
+            return Slot(len(values) - 1, operand.place, from_text)
         return operand
 
     return rebuild(condition, slot)

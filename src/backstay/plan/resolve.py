@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from backstay.errors import BadRequest, nearest
+from backstay.errors import BadRequest, UnknownField, nearest
 from backstay.model.field import Action, Computed, Entity, Field, Schema, ToMany
 from backstay.model.predicate import (
     ANYONE,
@@ -169,7 +169,7 @@ class Resolver:
         parts = self.visible(entity) if viewer else {**entity.fields, **entity.computed, **entity.to_many}
         if (found := parts.get(name)) is None:
             where = f" at {place}" if place else ""
-            raise BadRequest(f'{entity.name} has no field "{name}"{where}.{nearest(name, parts)}', code="unknown_field")
+            raise UnknownField(f'{entity.name} has no field "{name}"{where}.{nearest(name, parts)}', name)
         return found
 
     # Table instances and parameters.
