@@ -19,6 +19,7 @@ from backstay.plan.limits import Limits
 from backstay.plan.resolve import Frame, Resolver, every, some
 from backstay.plan.tree import (
     FALSE,
+    TRUE,
     Behind,
     Column,
     Expr,
@@ -260,9 +261,11 @@ class _Planner:
         assert part.target is not None
         inner = self.resolver.frame(part.target)
         key = self.resolver.column(part, frame)
-        joins.append(Join(part.target, inner.scope, key, self.resolver.source(inner, ANYONE, viewer=True).where))
+        rule = self.resolver.source(inner, ANYONE, viewer=True).where
+        joins.append(Join(part.target, inner.scope, key, rule))
         record = self._record(nested.selection, inner, joins, windows, depth + 1)
-        return replace(record, present=inner.scope)
+        always = rule == TRUE and not nullable(key)  # the foreign key sees to it
+        return record if always else replace(record, present=inner.scope)
 
     def _to_many(self, nested: Nested, part: ToMany, frame: Frame, windows: tuple[int, ...], depth: int) -> Records:
         inner, link, through = self.resolver.related(part, frame, viewer=True)

@@ -77,6 +77,8 @@ class Engine:
             statement = compile_read(plan_read(ask, self.schema, actor, self.limits), self.store.dialect)
             statement.timed = any(spec.source == "now" for spec in statement.plan.params)
             statement.binders = binders(statement.plan.params, self.limits)
+            straight = [(position, None) for position in range(len(statement.binders))]
+            statement.as_bound = list(statement.encoders) == straight
             self.remember(key, statement)
         return statement
 

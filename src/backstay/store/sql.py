@@ -78,11 +78,13 @@ class Statement:
     apart: int = 0
     """How many more times it is run where it blocks nobody, because it was too long."""
     binders: tuple[Binder, ...] = ()
+    as_bound: bool = False
+    """Whether the driver takes the bound values as they are, in their order."""
     timed: bool = True
 
-    def encode(self, bound: Sequence[Any]) -> list[Any]:
+    def encode(self, bound: Sequence[Any]) -> Sequence[Any]:
         """The parameters as the driver takes them."""
-        return encode(self.encoders, bound)
+        return bound if self.as_bound else encode(self.encoders, bound)
 
 
 def encode(encoders: Encoders, values: Sequence[Any]) -> list[Any]:
@@ -194,19 +196,17 @@ class Compiler:
         outer = [f"x.g{i}" for i in range(len(root.groups))] + [f"x.m{i}" for i in range(len(root.measures))]
         order = ", ".join(self.dialect.order(outer[position], descending, True) for position, descending in root.order)
         rest = f"FROM ({select}) AS x" + (f" ORDER BY {order}" if order else "")
-        return [self._tree(tree)], rest + self.window(root.limit, root.offset)
+        return [concat(self._tree(tree))], rest + self.window(root.limit, root.offset)
 
-    def _tree(self, tree: dict[str, Any]) -> str:
-        return self.object(
-            (name, (self._tree(part),) if isinstance(part, dict) else part) for name, part in tree.items()
-        )
+    def _tree(self, tree: dict[str, Any]) -> Pieces:
+        return self.object((name, self._tree(part) if isinstance(part, dict) else part) for name, part in tree.items())
 
-    def object(self, items: Iterable[tuple[str, Pieces]]) -> str:
-        """The JSON text of an object, made by one concatenation."""
+    def object(self, items: Iterable[tuple[str, Pieces]]) -> Pieces:
+        """The JSON text of an object, in pieces; an object inside it is not joined before it is."""
         pieces: list[Text | str] = [Text("{")]
         for position, (name, part) in enumerate(items):
             pieces += [Text(f'{"," if position else ""}"{name}":'), *part]
-        return concat([*pieces, Text("}")])
+        return (*pieces, Text("}"))
 
     # Rows.
 
@@ -252,11 +252,15 @@ class Compiler:
         return text + (f" OFFSET {self.expr(offset)}" if offset is not None else "")
 
     def record(self, record: Record) -> str:
-        """The JSON text of a record; null where its joined row is absent."""
-        text = self.object((name, self.output(part)) for name, part in record.items)
+        """The JSON text of a record."""
+        return concat(self.pieces(record))
+
+    def pieces(self, record: Record) -> Pieces:
+        """The JSON text of a record, in pieces; null where its joined row may be absent and is."""
+        pieces = self.object((name, self.output(part)) for name, part in record.items)
         if record.present is None:
-            return text
-        return f"CASE WHEN {alias(record.present)}.\"id\" IS NULL THEN 'null' ELSE {text} END"
+            return pieces
+        return (f"CASE WHEN {alias(record.present)}.\"id\" IS NULL THEN 'null' ELSE {concat(pieces)} END",)
 
     def output(self, output: Output) -> Pieces:
         """One part of a record."""
@@ -265,7 +269,7 @@ class Compiler:
                 money = self.expr(currency) if currency is not None else None
                 return self.dialect.leaf(self.expr(value), kind, money, nullable(value))
             case Record():
-                return (self.record(output),)
+                return self.pieces(output)
             case Records(rows):
                 return (self.dialect.array(f"SELECT {self.record(rows.output)} AS j {self.tail(rows)}"),)
 

@@ -109,7 +109,7 @@ class SQLiteDialect:
 
     def array(self, select: str) -> str:
         """The JSON text of a list of records."""
-        return f"(SELECT '[' || coalesce(group_concat(j, ','), '') || ']' FROM ({select}))"
+        return f"(SELECT concat('[', group_concat(j, ','), ']') FROM ({select}))"
 
     def key(self, sql: str) -> str:
         """A value of a cursor: integers and texts as they are."""

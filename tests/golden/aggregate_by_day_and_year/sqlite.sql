@@ -1,4 +1,4 @@
-SELECT concat('{"paid_at":', concat('{"year":', json_quote(x.g0), ',"day":', json_quote(x.g1), '}'), ',"count":', coalesce(x.m0, 'null'), '}')
+SELECT concat('{"paid_at":{"year":', json_quote(x.g0), ',"day":', json_quote(x.g1), '},"count":', coalesce(x.m0, 'null'), '}')
 FROM (SELECT substr(t0."paid_at", 1, 4) AS g0, substr(t0."paid_at", 1, 10) AS g1, count(*) AS m0
   FROM "orders" AS t0
   WHERE t0."placed_at" < ?1

@@ -1,4 +1,4 @@
-SELECT concat('{"customer":', concat('{"city":', coalesce((to_json(x.g0))::text, 'null'), '}'), ',"placed_at":', concat('{"month":', coalesce((to_json(x.g1))::text, 'null'), '}'), ',"total":', concat('{"currency":', coalesce((to_json(x.g2))::text, 'null'), '}'), ',"sum":', concat('{"total":', coalesce((x.m0)::text, 'null'), '}'), ',"count":', coalesce((x.m1)::text, 'null'), '}')
+SELECT concat('{"customer":{"city":', coalesce((to_json(x.g0))::text, 'null'), '},"placed_at":{"month":', coalesce((to_json(x.g1))::text, 'null'), '},"total":{"currency":', coalesce((to_json(x.g2))::text, 'null'), '},"sum":{"total":', coalesce((x.m0)::text, 'null'), '},"count":', coalesce((x.m1)::text, 'null'), '}')
 FROM (SELECT (SELECT t1."city"
     FROM "customers" AS t1
     WHERE t1."id" = t0."customer_id") AS g0, to_char((t0."placed_at") AT TIME ZONE 'UTC', 'YYYY-MM') COLLATE "C" AS g1, t0."total_currency" AS g2, coalesce(sum(t0."total"), 0) AS m0, count(*) AS m1

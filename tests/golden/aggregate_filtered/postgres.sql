@@ -1,4 +1,4 @@
-SELECT concat('{"product":', concat('{"category":', concat('{"name":', coalesce((to_json(x.g0))::text, 'null'), '}'), '}'), ',"avg":', concat('{"stars":', coalesce((x.m0)::text, 'null'), '}'), ',"count":', coalesce((x.m1)::text, 'null'), '}')
+SELECT concat('{"product":{"category":{"name":', coalesce((to_json(x.g0))::text, 'null'), '}},"avg":{"stars":', coalesce((x.m0)::text, 'null'), '},"count":', coalesce((x.m1)::text, 'null'), '}')
 FROM (SELECT (SELECT (SELECT t3."name"
       FROM "categories" AS t3
       WHERE t3."id" = t2."category_id")

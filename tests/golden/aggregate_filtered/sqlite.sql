@@ -1,4 +1,4 @@
-SELECT concat('{"product":', concat('{"category":', concat('{"name":', json_quote(x.g0), '}'), '}'), ',"avg":', concat('{"stars":', json_quote(x.m0), '}'), ',"count":', coalesce(x.m1, 'null'), '}')
+SELECT concat('{"product":{"category":{"name":', json_quote(x.g0), '}},"avg":{"stars":', json_quote(x.m0), '},"count":', coalesce(x.m1, 'null'), '}')
 FROM (SELECT (SELECT (SELECT t3."name"
       FROM "categories" AS t3
       WHERE t3."id" = t2."category_id")

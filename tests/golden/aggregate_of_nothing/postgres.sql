@@ -1,4 +1,4 @@
-SELECT concat('{"count":', coalesce((x.m0)::text, 'null'), ',"sum":', concat('{"stock":', coalesce((x.m1)::text, 'null'), ',"price":', CASE WHEN x.m2 IS NULL THEN 'null' ELSE concat('{"amount":', x.m2, ',"currency":"EUR"}') END, '}'), ',"avg":', concat('{"stock":', coalesce((x.m3)::text, 'null'), '}'), ',"min":', concat('{"name":', coalesce((to_json(x.m4))::text, 'null'), '}'), '}')
+SELECT concat('{"count":', coalesce((x.m0)::text, 'null'), ',"sum":{"stock":', coalesce((x.m1)::text, 'null'), ',"price":', CASE WHEN x.m2 IS NULL THEN 'null' ELSE concat('{"amount":', x.m2, ',"currency":"EUR"}') END, '},"avg":{"stock":', coalesce((x.m3)::text, 'null'), '},"min":{"name":', coalesce((to_json(x.m4))::text, 'null'), '}}')
 FROM (SELECT count(*) AS m0, coalesce(sum(t0."stock"), 0) AS m1, coalesce(sum(t0."price"), 0) AS m2, ((sum(t0."stock"))::float8 / (count(t0."stock"))) AS m3, min(t0."name") AS m4
   FROM "products" AS t0
   WHERE (t0."state" = $1::text

@@ -1,4 +1,4 @@
-SELECT concat('{"number":', t0."number", ',"items":', (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
+SELECT concat('{"number":', t0."number", ',"items":', (SELECT concat('[', group_concat(j, ','), ']')
     FROM (SELECT concat('{"price":{"amount":', t1."price", ',"currency":"EUR"},"product":', CASE WHEN t2."id" IS NULL THEN 'null' ELSE concat('{"name":', json_quote(t2."name"), '}') END, '}') AS j
       FROM "order_items" AS t1
       LEFT JOIN "products" AS t2 ON t2."id" = t1."product_id"

@@ -1,10 +1,10 @@
-SELECT concat('{"name":', json_quote(t0."name"), ',"reviews":', (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
+SELECT concat('{"name":', json_quote(t0."name"), ',"reviews":', (SELECT concat('[', group_concat(j, ','), ']')
     FROM (SELECT concat('{"text":', json_quote(t1."text"), '}') AS j
       FROM "reviews" AS t1
       WHERE t1."product_id" = t0."id"
       AND t1."hidden" <> ?1
       ORDER BY t1."id"
-      LIMIT ?2)), ',"related":', (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
+      LIMIT ?2)), ',"related":', (SELECT concat('[', group_concat(j, ','), ']')
     FROM (SELECT concat('{"name":', json_quote(t3."name"), '}') AS j
       FROM "products_related" AS t2
       JOIN "products" AS t3 ON t3."id" = t2."other_product_id"

@@ -1,4 +1,4 @@
-SELECT concat('{"name":', json_quote(t0."name"), ',"labels":', (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
+SELECT concat('{"name":', json_quote(t0."name"), ',"labels":', (SELECT concat('[', group_concat(j, ','), ']')
     FROM (SELECT concat('{"name":', json_quote(t2."name"), ',"internal":', CASE t2."internal" WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END, '}') AS j
       FROM "product_labels" AS t1
       JOIN "labels" AS t2 ON t2."id" = t1."label_id"

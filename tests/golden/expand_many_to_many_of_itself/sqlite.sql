@@ -1,5 +1,5 @@
-SELECT concat('{"name":', json_quote(t0."name"), ',"related":', (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
-    FROM (SELECT concat('{"name":', json_quote(t2."name"), ',"related":', (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
+SELECT concat('{"name":', json_quote(t0."name"), ',"related":', (SELECT concat('[', group_concat(j, ','), ']')
+    FROM (SELECT concat('{"name":', json_quote(t2."name"), ',"related":', (SELECT concat('[', group_concat(j, ','), ']')
           FROM (SELECT concat('{"name":', json_quote(t4."name"), '}') AS j
             FROM "products_related" AS t3
             JOIN "products" AS t4 ON t4."id" = t3."other_product_id"

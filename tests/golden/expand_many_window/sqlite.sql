@@ -1,4 +1,4 @@
-SELECT concat('{"name":', json_quote(t0."name"), ',"reviews":', (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
+SELECT concat('{"name":', json_quote(t0."name"), ',"reviews":', (SELECT concat('[', group_concat(j, ','), ']')
     FROM (SELECT concat('{"text":', json_quote(t1."text"), ',"stars":', t1."stars", '}') AS j
       FROM "reviews" AS t1
       WHERE t1."product_id" = t0."id"

@@ -1,9 +1,9 @@
-SELECT concat('{"name":', json_quote(t0."name"), ',"parent":', CASE WHEN t1."id" IS NULL THEN 'null' ELSE concat('{"name":', json_quote(t1."name"), '}') END, ',"children":', (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
+SELECT concat('{"name":', json_quote(t0."name"), ',"parent":', CASE WHEN t1."id" IS NULL THEN 'null' ELSE concat('{"name":', json_quote(t1."name"), '}') END, ',"children":', (SELECT concat('[', group_concat(j, ','), ']')
     FROM (SELECT concat('{"name":', json_quote(t2."name"), '}') AS j
       FROM "categories" AS t2
       WHERE t2."parent_id" = t0."id"
       ORDER BY t2."id"
-      LIMIT ?1)), ',"products":', (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
+      LIMIT ?1)), ',"products":', (SELECT concat('[', group_concat(j, ','), ']')
     FROM (SELECT concat('{"name":', json_quote(t3."name"), '}') AS j
       FROM "products" AS t3
       WHERE t3."category_id" = t0."id"

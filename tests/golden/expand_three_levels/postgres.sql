@@ -1,7 +1,7 @@
 SELECT string_agg(j, chr(30)) FILTER (WHERE n < $5::bigint), count(*), max(k0) FILTER (WHERE n = $5::bigint - 1), max(k1) FILTER (WHERE n = $5::bigint - 1)
 FROM (SELECT *, row_number() OVER () AS n
   FROM (SELECT concat('{"number":', t0."number", ',"items":', (SELECT concat('[', string_agg(j, ','), ']')
-        FROM (SELECT concat('{"quantity":', t1."quantity", ',"product":', CASE WHEN t2."id" IS NULL THEN 'null' ELSE concat('{"name":', to_json(t2."name"), ',"category":', CASE WHEN t3."id" IS NULL THEN 'null' ELSE concat('{"name":', to_json(t3."name"), '}') END, '}') END, '}') AS j
+        FROM (SELECT concat('{"quantity":', t1."quantity", ',"product":', CASE WHEN t2."id" IS NULL THEN 'null' ELSE concat('{"name":', to_json(t2."name"), ',"category":{"name":', to_json(t3."name"), '}}') END, '}') AS j
           FROM "order_items" AS t1
           LEFT JOIN "products" AS t2 ON t2."id" = t1."product_id"
           AND (t2."state" = $1::text

@@ -1,5 +1,5 @@
-SELECT concat('{"number":', t0."number", ',"items":', (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
-    FROM (SELECT concat('{"quantity":', t1."quantity", ',"product":', CASE WHEN t2."id" IS NULL THEN 'null' ELSE concat('{"name":', json_quote(t2."name"), ',"category":', CASE WHEN t3."id" IS NULL THEN 'null' ELSE concat('{"name":', json_quote(t3."name"), '}') END, '}') END, '}') AS j
+SELECT concat('{"number":', t0."number", ',"items":', (SELECT concat('[', group_concat(j, ','), ']')
+    FROM (SELECT concat('{"quantity":', t1."quantity", ',"product":', CASE WHEN t2."id" IS NULL THEN 'null' ELSE concat('{"name":', json_quote(t2."name"), ',"category":{"name":', json_quote(t3."name"), '}}') END, '}') AS j
       FROM "order_items" AS t1
       LEFT JOIN "products" AS t2 ON t2."id" = t1."product_id"
       AND (t2."state" = ?1

@@ -2,7 +2,7 @@ SELECT string_agg(j, chr(30)) FILTER (WHERE n < $6::bigint), count(*), max(k0) F
 FROM (SELECT *, row_number() OVER () AS n
   FROM (SELECT concat('{"name":', to_json(t0."name"), ',"products":', (SELECT concat('[', string_agg(j, ','), ']')
         FROM (SELECT concat('{"name":', to_json(t2."name"), ',"reviews":', (SELECT concat('[', string_agg(j, ','), ']')
-              FROM (SELECT concat('{"stars":', t4."stars", ',"author":', CASE WHEN t5."id" IS NULL THEN 'null' ELSE concat('{"name":', to_json(t5."name"), '}') END, '}') AS j
+              FROM (SELECT concat('{"stars":', t4."stars", ',"author":{"name":', to_json(t5."name"), '}}') AS j
                 FROM "reviews" AS t4
                 LEFT JOIN "customers" AS t5 ON t5."id" = t4."author_id"
                 WHERE t4."product_id" = t2."id"

@@ -1,6 +1,6 @@
-SELECT concat('{"name":', json_quote(t0."name"), ',"products":', (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
-    FROM (SELECT concat('{"name":', json_quote(t2."name"), ',"reviews":', (SELECT '[' || coalesce(group_concat(j, ','), '') || ']'
-          FROM (SELECT concat('{"stars":', t4."stars", ',"author":', CASE WHEN t5."id" IS NULL THEN 'null' ELSE concat('{"name":', json_quote(t5."name"), '}') END, '}') AS j
+SELECT concat('{"name":', json_quote(t0."name"), ',"products":', (SELECT concat('[', group_concat(j, ','), ']')
+    FROM (SELECT concat('{"name":', json_quote(t2."name"), ',"reviews":', (SELECT concat('[', group_concat(j, ','), ']')
+          FROM (SELECT concat('{"stars":', t4."stars", ',"author":{"name":', json_quote(t5."name"), '}}') AS j
             FROM "reviews" AS t4
             LEFT JOIN "customers" AS t5 ON t5."id" = t4."author_id"
             WHERE t4."product_id" = t2."id"

@@ -1,6 +1,6 @@
 SELECT string_agg(j, chr(30)) FILTER (WHERE n < $4::bigint), count(*), max(k0) FILTER (WHERE n = $4::bigint - 1)
 FROM (SELECT *, row_number() OVER () AS n
-  FROM (SELECT concat('{"name":', to_json(t0."name"), ',"category":', CASE WHEN t1."id" IS NULL THEN 'null' ELSE concat('{"name":', to_json(t1."name"), ',"parent":', CASE WHEN t2."id" IS NULL THEN 'null' ELSE concat('{"name":', to_json(t2."name"), '}') END, '}') END, '}') AS j, (t0."id")::text AS k0
+  FROM (SELECT concat('{"name":', to_json(t0."name"), ',"category":{"name":', to_json(t1."name"), ',"parent":', CASE WHEN t2."id" IS NULL THEN 'null' ELSE concat('{"name":', to_json(t2."name"), '}') END, '}}') AS j, (t0."id")::text AS k0
     FROM "products" AS t0
     LEFT JOIN "categories" AS t1 ON t1."id" = t0."category_id"
     LEFT JOIN "categories" AS t2 ON t2."id" = t1."parent_id"

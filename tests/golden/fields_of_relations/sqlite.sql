@@ -1,4 +1,4 @@
-SELECT concat('{"name":', json_quote(t0."name"), ',"category":', CASE WHEN t1."id" IS NULL THEN 'null' ELSE concat('{"name":', json_quote(t1."name"), ',"parent":', CASE WHEN t2."id" IS NULL THEN 'null' ELSE concat('{"name":', json_quote(t2."name"), '}') END, '}') END, '}'), t0."id"
+SELECT concat('{"name":', json_quote(t0."name"), ',"category":{"name":', json_quote(t1."name"), ',"parent":', CASE WHEN t2."id" IS NULL THEN 'null' ELSE concat('{"name":', json_quote(t2."name"), '}') END, '}}'), t0."id"
 FROM "products" AS t0
 LEFT JOIN "categories" AS t1 ON t1."id" = t0."category_id"
 LEFT JOIN "categories" AS t2 ON t2."id" = t1."parent_id"

@@ -1,6 +1,6 @@
 SELECT string_agg(j, chr(30)) FILTER (WHERE n < $4::bigint), count(*), max(k0) FILTER (WHERE n = $4::bigint - 1), max(k1) FILTER (WHERE n = $4::bigint - 1), max(k2) FILTER (WHERE n = $4::bigint - 1)
 FROM (SELECT *, row_number() OVER () AS n
-  FROM (SELECT concat('{"number":', t0."number", ',"placed_at":"', to_char((t0."placed_at") AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '","customer":', CASE WHEN t2."id" IS NULL THEN 'null' ELSE concat('{"city":', coalesce((to_json(t2."city"))::text, 'null'), '}') END, '}') AS j, ((SELECT t1."city"
+  FROM (SELECT concat('{"number":', t0."number", ',"placed_at":"', to_char((t0."placed_at") AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '","customer":{"city":', coalesce((to_json(t2."city"))::text, 'null'), '}}') AS j, ((SELECT t1."city"
         FROM "customers" AS t1
         WHERE t1."id" = t0."customer_id"))::text AS k0, (t0."placed_at")::text AS k1, (t0."id")::text AS k2
     FROM "orders" AS t0

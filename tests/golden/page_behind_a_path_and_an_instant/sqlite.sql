@@ -1,4 +1,4 @@
-SELECT concat('{"number":', t0."number", ',"placed_at":"', t0."placed_at", '","customer":', CASE WHEN t2."id" IS NULL THEN 'null' ELSE concat('{"city":', json_quote(t2."city"), '}') END, '}'), (SELECT t1."city"
+SELECT concat('{"number":', t0."number", ',"placed_at":"', t0."placed_at", '","customer":{"city":', json_quote(t2."city"), '}}'), (SELECT t1."city"
   FROM "customers" AS t1
   WHERE t1."id" = t0."customer_id"), t0."placed_at", t0."id"
 FROM "orders" AS t0

@@ -1,6 +1,6 @@
 SELECT string_agg(j, chr(30)) FILTER (WHERE n < $3::bigint), count(*), max(k0) FILTER (WHERE n = $3::bigint - 1), max(k1) FILTER (WHERE n = $3::bigint - 1), max(k2) FILTER (WHERE n = $3::bigint - 1)
 FROM (SELECT *, row_number() OVER () AS n
-  FROM (SELECT concat('{"name":', to_json(t0."name"), ',"price":{"amount":', t0."price", ',"currency":"EUR"},"category":', CASE WHEN t3."id" IS NULL THEN 'null' ELSE concat('{"name":', to_json(t3."name"), '}') END, '}') AS j, ((SELECT (SELECT t2."name"
+  FROM (SELECT concat('{"name":', to_json(t0."name"), ',"price":{"amount":', t0."price", ',"currency":"EUR"},"category":{"name":', to_json(t3."name"), '}}') AS j, ((SELECT (SELECT t2."name"
           FROM "categories" AS t2
           WHERE t2."id" = t1."parent_id")
         FROM "categories" AS t1

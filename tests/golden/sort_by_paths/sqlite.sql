@@ -1,4 +1,4 @@
-SELECT concat('{"name":', json_quote(t0."name"), ',"price":{"amount":', t0."price", ',"currency":"EUR"},"category":', CASE WHEN t3."id" IS NULL THEN 'null' ELSE concat('{"name":', json_quote(t3."name"), '}') END, '}'), (SELECT (SELECT t2."name"
+SELECT concat('{"name":', json_quote(t0."name"), ',"price":{"amount":', t0."price", ',"currency":"EUR"},"category":{"name":', json_quote(t3."name"), '}}'), (SELECT (SELECT t2."name"
     FROM "categories" AS t2
     WHERE t2."id" = t1."parent_id")
   FROM "categories" AS t1
