@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -36,6 +35,8 @@ def _environment(file: str, env: str, host: str | None, port: int | None, databa
 
 def _with_app(app: App, work: Callable[[Running], Awaitable[Any]], *, extend: bool | None = None) -> Any:
     """Start the application, do something with it, stop it."""
+    import asyncio
+
     from backstay.errors import Problem
 
     async def run() -> Any:
