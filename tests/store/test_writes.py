@@ -128,6 +128,30 @@ async def test_every_wrong_value_is_told_at_once(house: House) -> None:
         await write(house, ANONYMOUS, Create("Note", {"title": "x"}))
 
 
+class Offer(Model):
+    """Its cost must be said, and exists for the staff alone."""
+
+    name: str
+    cost: int
+
+    def rules(self, me: User) -> Rules:
+        staff = me.has_role("staff")
+        return Rules(read=anyone, create=anyone, fields=[field_rule(self.cost, read=staff)])
+
+
+async def test_a_hidden_field_that_is_required_is_not_named(build: Build) -> None:
+    house = await build(Offer)
+    (ada,) = await people(house, "ada")
+    for values in ({}, {"name": "x"}, {"name": "x", "cost": 1}, {"name": "x", "absent": 1}):
+        with pytest.raises(Denied) as caught:
+            await write(house, ada, Create("Offer", values))
+        assert (caught.value.detail, caught.value.errors) == ("Creating offers is not allowed to this account.", ())
+        with pytest.raises(NotSignedIn):
+            await write(house, ANONYMOUS, Create("Offer", values))
+    with pytest.raises(Invalid, match='"cost" is required'):
+        await write(house, Actor(ada.id, frozenset({"staff"})), Create("Offer", {"name": "x"}))
+
+
 async def test_a_rule_on_the_new_row_is_checked_on_the_row_in_the_database(house: House) -> None:
     (ada,) = await people(house, "ada")
     with pytest.raises(Denied):

@@ -108,6 +108,7 @@ def parse_values(resolver: Resolver, entity: Entity, raw: Mapping[str, Any], *, 
     """The canonical values of the fields that this actor may write, as far as that does not depend on the record.
 
     Raises `BadRequest` `unknown_field` for what does not exist for the actor, else `Invalid` with every wrong value.
+    Where a new record needs a field that does not exist for the actor, the actor can create none and is refused.
     """
     system = resolver.actor.system
     known = resolver.visible(entity)
@@ -115,6 +116,8 @@ def parse_values(resolver: Resolver, entity: Entity, raw: Mapping[str, Any], *, 
         name: field for name, field in entity.fields.items()
         if system or field.write_only or name in known
     }  # fmt: skip
+    if creating and any(field.required and name not in writable for name, field in entity.fields.items()):
+        raise refusal(entity, "create", resolver.actor)
     unknown = [name for name in raw if name not in writable and name not in known]
     if unknown:
         raise BadRequest(
