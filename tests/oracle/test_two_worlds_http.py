@@ -18,6 +18,7 @@ import pytest_asyncio
 
 import backstay.plan.write
 from backstay.model.predicate import ANYONE
+from backstay.plan.ask import Update
 from backstay.plan.resolve import Resolver
 from tests.golden.client import Reply, parse_rest
 from tests.golden.shop import key, rows
@@ -427,6 +428,22 @@ async def test_a_number_tells_how_many_were_drawn_and_nothing_else(database: str
     (status, location, ours), (*others, theirs) = made
     assert others == [status, location]
     assert {**ours, "number": 0} == {**theirs, "number": 0}
+
+
+@in_one_loop
+async def test_a_change_of_a_hidden_field_tells_when_and_nothing_else() -> None:
+    shop = await open_shop("sqlite:///:memory:", rows())
+    try:
+        asked = Question("GET", f"/api/products/{key('Product', 1)}")
+        before = await shop.ask(asked, "anonymous")
+        await shop.settle(Update("Product", key("Product", 1), {"cost": {"amount": 999, "currency": "EUR"}}))
+        after = await shop.ask(asked, "anonymous")
+    finally:
+        await shop.app.stop()
+    moments = [reply.parsed["updated_at"] for reply in (before, after)]
+    assert moments == ["2026-01-01T01:00:00.000000Z", "2026-06-01T12:00:00.000000Z"]
+    assert {**before.parsed, "updated_at": ""} == {**after.parsed, "updated_at": ""}
+    assert [reply.headers["etag"].partition("-")[0] for reply in (before, after)] == ['"1', '"2']
 
 
 # Faults.

@@ -31,7 +31,7 @@ from urllib.parse import quote
 from backstay import App, Money, Rules, User, anyone, old
 from backstay.app import Running
 from backstay.plan.actor import SYSTEM
-from backstay.plan.ask import Create
+from backstay.plan.ask import Create, Update
 from backstay.plan.limits import Limits
 from backstay.settings import Settings
 from backstay.store.transaction import Hooks, Transaction
@@ -313,6 +313,13 @@ class Shop:
             return
         async with self.began() as writing:
             await writing.run("INSERT OR REPLACE INTO _sequences VALUES ('order', ?1)", (number,))
+
+    async def settle(self, *asks: Create | Update) -> None:
+        """Write above the rules, and for good."""
+        async with self.began() as writing:
+            tx = Transaction(self.running.engine, writing, SYSTEM, Hooks(), self.running.new_id)
+            for ask in asks:
+                await tx.write(ask)
 
     @asynccontextmanager
     async def _undone(self) -> AsyncIterator[Any]:
