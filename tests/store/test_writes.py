@@ -410,6 +410,10 @@ async def test_a_many_to_many_relation_is_written_as_a_list(build: Build) -> Non
     assert await labels(key) == ["a", "b"]
     await write(house, ada, Update("Photo", key, {"labels": [b]}))
     assert await labels(key) == ["b"]
+    await write(house, SYSTEM, Update("Photo", key, {"labels": [b, hidden]}))
+    await write(house, ada, Update("Photo", key, {"labels": [a]}))  # what she cannot see, she cannot take out
+    assert await labels(key) == ["a", "hidden"]
+    await write(house, SYSTEM, Update("Photo", key, {"labels": [b]}))
     with pytest.raises(Invalid) as caught:
         await write(house, ada, Update("Photo", key, {"labels": [hidden]}))
     assert caught.value.errors[0].path == "labels"

@@ -436,10 +436,14 @@ class LinkCheck:
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """The records that a many-to-many relation holds after a write, all of them."""
+    """The records that a many-to-many relation holds after a write, of those that its writer can see.
+
+    `visible` finds whether one of them can be seen; without it, all are.
+    """
 
     relation: ToMany
     keys: tuple[str, ...]
+    visible: Check | None = None
 
 
 @dataclass(frozen=True, slots=True)

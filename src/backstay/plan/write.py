@@ -47,7 +47,7 @@ def plan_create(ask: Create, schema: Schema, actor: Actor, limits: Limits, key: 
     rule = _permit(resolver, entity, "create")
     given = parse_values(resolver, entity, ask.values, creating=True)
     values = dict(given)
-    members = _members(entity, ask.values)
+    members = _members(schema, actor, limits, entity, ask.values)
     for field in entity.fields.values():
         if field.name not in values:
             values[field.name] = _default(field, values, actor, key, now)
@@ -69,7 +69,7 @@ def plan_update(ask: Update, schema: Schema, actor: Actor, limits: Limits, now: 
     before = _before(schema, actor, limits, entity, condition)
     after = _after(schema, actor, limits, entity, condition)
     values["updated_at"] = now
-    members = _members(entity, ask.values)
+    members = _members(schema, actor, limits, entity, ask.values)
     links = _links(schema, actor, limits, entity, values, members)
     decisions = tuple(resolver.decisions)
     return WritePlan(
@@ -160,12 +160,24 @@ def _member_errors(resolver: Resolver, relation: ToMany, raw: Any) -> list[Field
     return []
 
 
-def _members(entity: Entity, raw: Mapping[str, Any]) -> tuple[Members, ...]:
+def _members(
+    schema: Schema, actor: Actor, limits: Limits, entity: Entity, raw: Mapping[str, Any]
+) -> tuple[Members, ...]:
     """The many-to-many relations that are written as lists of ids; `parse_values` has checked them."""
-    return tuple(
-        Members(relation, tuple(dict.fromkeys(parse(_MEMBERS, raw[name]))))
-        for name, relation in entity.to_many.items() if relation.as_list and name in raw
-    )  # fmt: skip
+    found = []
+    for name, relation in entity.to_many.items():
+        if relation.as_list and name in raw:
+            keys = tuple(dict.fromkeys(parse(_MEMBERS, raw[name])))
+            visible = None if actor.system else _visible(schema, actor, limits, relation.target)
+            found.append(Members(relation, keys, visible))
+    return tuple(found)
+
+
+def _visible(schema: Schema, actor: Actor, limits: Limits, entity: Entity) -> Check:
+    """The check that a record can be seen by the actor."""
+    resolver = Resolver(schema, actor, limits)
+    source = resolver.source(resolver.frame(entity), ANYONE, viewer=True)
+    return Check(source, resolver.param(ParamSpec("slot", KEY, -1)), tuple(resolver.params))
 
 
 def _sets(
@@ -245,13 +257,7 @@ def _links(
         if (target := entity.fields[name].target) is not None and value is not None:
             referred.append((name, value, target))
     referred += [(part.relation.name, key, part.relation.target) for part in members for key in part.keys]
-    links = []
-    for name, value, target in referred:
-        resolver = Resolver(schema, actor, limits)
-        source = resolver.source(resolver.frame(target), ANYONE, viewer=True)
-        check = Check(source, resolver.param(ParamSpec("slot", KEY, -1)), tuple(resolver.params))
-        links.append(LinkCheck(name, value, check))
-    return tuple(links)
+    return tuple(LinkCheck(name, value, _visible(schema, actor, limits, target)) for name, value, target in referred)
 
 
 def _before(schema: Schema, actor: Actor, limits: Limits, entity: Entity, condition: Condition) -> Check:

@@ -234,12 +234,13 @@ class Transaction:
         await self._run_hooks("after", plan, old)
 
     async def _set_members(self, members: Members, key: str) -> None:
-        """Make a many-to-many relation hold these records and no others."""
+        """Make a many-to-many relation hold these records, and no others that the writer can see."""
         dialect, relation = self._engine.store.dialect, members.relation
         found = await self._writing.run(*rows.members_now(members, key, dialect))
         now = [as_bytes(row[0]).decode() for row in found]
         for member in now:
-            if member not in members.keys:
+            seen = members.visible is None or await self._holds(members.visible, (member,))
+            if member not in members.keys and seen:
                 await self._writing.run(*rows.leave(members, key, member, dialect))
         moment = self._engine.clock()
         assert relation.through is not None
