@@ -47,6 +47,17 @@ def unless_null(sql: str, nullable: bool, pieces: Sequence[Text | str]) -> Piece
 QUOTE = Text('"')
 
 
+def money(amount: str, currency: Text | str) -> Pieces:
+    """The JSON text of money."""
+    return Text('{"amount":'), amount, Text(',"currency":"'), currency, Text('"}')
+
+
+def duration(sql: str, fraction: str) -> Pieces:
+    """The ISO 8601 text of a duration in microseconds; how a fraction of a second is written differs."""
+    sign = f"CASE WHEN {sql} < 0 THEN '-' ELSE '' END"
+    return QUOTE, sign, Text("PT"), f"abs({sql}) / 1000000", fraction, Text('S"')
+
+
 def quoted(name: str) -> str:
     """An identifier."""
     return '"' + name.replace('"', '""') + '"'
@@ -86,5 +97,4 @@ class Dialect(Protocol):
     def date_part(self, sql: str, part: str, kind: Kind) -> str: ...
     def order(self, sql: str, descending: bool, nullable: bool) -> str: ...
     def measure(self, fn: str, value: str, kind: Kind, of: Kind) -> str: ...
-    def row(self, parts: Sequence[str]) -> str: ...
     def lock(self, alias: str) -> str: ...

@@ -5,7 +5,7 @@ Every parameter is cast, so a statement never depends on what the server would g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ import msgspec
 
 from backstay.model.value import Kind, Money
 from backstay.plan.tree import ParamSpec
-from backstay.store.dialect import QUOTE, Pieces, Text, entry_kind, unless_null
+from backstay.store.dialect import QUOTE, Pieces, Text, duration, entry_kind, money, unless_null
 
 _TYPES = {
     "text": "text", "integer": "bigint", "big_integer": "bigint", "float": "float8", "decimal": "numeric",
@@ -97,13 +97,9 @@ class PostgresDialect:
             case "duration":
                 rest = f"abs({sql}) % 1000000"
                 fraction = f"CASE WHEN {rest} = 0 THEN '' ELSE '.' || lpad(({rest})::text, 6, '0') END"
-                sign = f"CASE WHEN {sql} < 0 THEN '-' ELSE '' END"
-                pieces = (QUOTE, sign, Text("PT"), f"abs({sql}) / 1000000", fraction, Text('S"'))
-                return unless_null(sql, nullable, pieces)
+                return unless_null(sql, nullable, duration(sql, fraction))
             case "money":
-                code: Text | str = currency if currency is not None else Text(kind.currency)
-                amount = Text('{"amount":'), sql, Text(',"currency":"'), code, Text('"}')
-                return unless_null(sql, nullable, amount)
+                return unless_null(sql, nullable, money(sql, currency or Text(kind.currency)))
             case "text" | "enum" if type_of(kind) == "text":
                 text = f"to_json({sql})"
             case _:
@@ -174,10 +170,6 @@ class PostgresDialect:
                 return f"{fn}(({value})::text)::uuid"
             case _:
                 return f"{fn}({value})"
-
-    def row(self, parts: Sequence[str]) -> str:
-        """A row value."""
-        return f"({', '.join(parts)})" if len(parts) > 1 else parts[0]
 
     def lock(self, alias: str) -> str:
         """Hold the row until the transaction ends."""

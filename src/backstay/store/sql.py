@@ -354,8 +354,8 @@ class Compiler:
                 text = self.dialect.matches(entity.table, alias(scope), self.expr(needle))
                 return self._negated(text, negated, True)
             case Behind(keys, values, descending):
-                here = self.dialect.row([self.expr(key) for key in keys])
-                there = self.dialect.row([self.expr(value) for value in values])
+                here = _row([self.expr(key) for key in keys])
+                there = _row([self.expr(value) for value in values])
                 return f"{here} {'<' if descending else '>'} {there}"
 
     def _negated(self, text: str, negated: bool, unsure: bool) -> str:
@@ -390,6 +390,11 @@ def compile_check(check: Check, dialect: Dialect) -> tuple[str, Encoders]:
     if check.lock:
         text += dialect.lock(alias(source.scope))
     return text, compiler.encoders
+
+
+def _row(parts: Sequence[str]) -> str:
+    """A row value."""
+    return f"({', '.join(parts)})" if len(parts) > 1 else parts[0]
 
 
 def alias(scope: int) -> str:

@@ -5,7 +5,7 @@ A value that may hold anything is escaped by `json_quote`; what cannot need it s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,7 +14,7 @@ import msgspec
 
 from backstay.model.value import Kind, Money
 from backstay.plan.tree import ParamSpec
-from backstay.store.dialect import QUOTE, Pieces, Text, entry_kind, quoted, unless_null
+from backstay.store.dialect import QUOTE, Pieces, Text, duration, entry_kind, money, quoted, unless_null
 
 
 def instant(value: datetime) -> str:
@@ -95,15 +95,11 @@ class SQLiteDialect:
             case "duration":
                 rest = f"abs({sql}) % 1000000"
                 fraction = f"CASE WHEN {rest} = 0 THEN '' ELSE printf('.%06d', {rest}) END"
-                sign = f"CASE WHEN {sql} < 0 THEN '-' ELSE '' END"
-                pieces = (QUOTE, sign, Text("PT"), f"abs({sql}) / 1000000", fraction, Text('S"'))
-                return unless_null(sql, nullable, pieces)
+                return unless_null(sql, nullable, duration(sql, fraction))
             case "json" | "list":
                 return (f"coalesce({sql}, 'null')" if nullable else sql,)
             case "money":
-                code: Text | str = currency if currency is not None else Text(kind.currency)
-                amount = Text('{"amount":'), sql, Text(',"currency":"'), code, Text('"}')
-                return unless_null(sql, nullable, amount)
+                return unless_null(sql, nullable, money(sql, currency or Text(kind.currency)))
             case _:
                 return (f"json_quote({sql})",)
 
@@ -167,10 +163,6 @@ class SQLiteDialect:
                 return f"(CAST(sum({value}) AS REAL) / (count({value}){unit}))"
             case _:
                 return f"{fn}({value})"
-
-    def row(self, parts: Sequence[str]) -> str:
-        """A row value."""
-        return f"({', '.join(parts)})" if len(parts) > 1 else parts[0]
 
     def lock(self, alias: str) -> str:
         """Nothing: the one writer has the file."""
