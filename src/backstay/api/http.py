@@ -110,6 +110,8 @@ class Request:
             raise Problem("Send the body without content encoding.", code="unsupported_media_type")
         try:
             return msgspec.json.decode(await self.body())
+        except UnicodeDecodeError:
+            raise BadRequest("The body is not UTF-8.", code="malformed_json") from None
         except (msgspec.DecodeError, RecursionError) as error:
             said = str(error) if isinstance(error, msgspec.DecodeError) else "It is nested too deeply."
             raise BadRequest(f"The body is not valid JSON. {said}", code="malformed_json") from None
@@ -211,7 +213,13 @@ class Front:
             given = request.header(b"x-request-id")
             request.id = given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else self._new_id()
             route = self.router.find(request)
-            response = await self._answer(request, route)
+            handler = route.handlers.get(request.method) if route is not None else None
+            if handler is None or len(request.query) > self.limits.max_query:
+                response = self._refuse(request, route)
+            else:
+                if request.header(b"authorization") is not None:
+                    request.actor = await self.identify(request)
+                response = await handler(request)
         except Problem as problem:
             error = problem
             request.id = request.id or self._new_id()
@@ -219,27 +227,23 @@ class Front:
         except Exception as unexpected:
             error = unexpected
             response = problem_response(Problem(), request)
-        headers = [
-            *SECURITY_HEADERS, *response.headers,
-            (b"x-request-id", request.id.encode()), (b"content-length", str(len(response.body)).encode()),
-        ]  # fmt: skip
+        body = response.body
+        headers = [*SECURITY_HEADERS, *response.headers, (b"x-request-id", request.id.encode())]
+        if response.status not in (204, 304):
+            headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
-        body = b"" if request.method == "HEAD" else response.body
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
         self.observe(request, response.status, perf_counter() - started, error)
 
-    async def _answer(self, request: Request, route: Route | None) -> Response:
+    def _refuse(self, request: Request, route: Route | None) -> Response:
+        """What has no handler: an address, a method, a query that is too long; OPTIONS is answered for all."""
         if len(request.query) > self.limits.max_query:
             raise Problem(f"A query may have {self.limits.max_query} bytes.", code="uri_too_long")
         if route is None:
             raise NotFound("Nothing is served here.")
-        handler = route.handlers.get(request.method)
-        if handler is None:
-            if request.method == "OPTIONS":
-                return Response(204, b"", [(b"allow", route.allow.encode())])
-            raise Problem(f"Use {route.allow}.", code="method_not_allowed", headers={"Allow": route.allow})
-        request.actor = await self.identify(request)
-        return await handler(request)
+        if request.method == "OPTIONS":
+            return Response(204, b"", [(b"allow", route.allow.encode())])
+        raise Problem(f"Use {route.allow}.", code="method_not_allowed", headers={"Allow": route.allow})
 
 
 def split_query(query: bytes, limit: int) -> list[tuple[str, str]]:

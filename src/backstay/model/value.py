@@ -346,7 +346,7 @@ def _json(kind: Kind, raw: object, from_text: bool) -> Any:
     if from_text and isinstance(raw, str):
         try:
             raw = msgspec.json.decode(raw)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             raise Unfit("wrong_type", "must be JSON") from None
     if raw is None:
         raise Unfit("required", "must not be null")

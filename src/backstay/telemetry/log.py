@@ -7,15 +7,18 @@ Invariant: no header, body or query is ever logged; they hold secrets.
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import time
 import traceback
 from datetime import UTC, datetime
 from typing import IO, Any
+from urllib.parse import quote
 
 import msgspec
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_UNSAFE = re.compile(r"[^ -~]|[\"\\\\]")
 _COLOURS = {2: "32", 3: "36", 4: "33", 5: "31"}
 
 
@@ -51,8 +54,8 @@ class Log:
         level = "error" if status >= 500 else "info"
         if LEVELS[level] < self.level:
             return
-        if not path.isascii() or not path.isprintable() or '"' in path or "\\" in path:
-            path = path.encode("unicode_escape").decode().replace('"', "'")
+        if _UNSAFE.search(path):
+            path = quote(path, safe="/:@!$&'()*+,;=~ ")  # as it was sent, and nothing a terminal or JSON could misread
         moment = time.time()
         if int(moment) != self._second:
             self._second = int(moment)
