@@ -24,8 +24,9 @@ TABLES: Mapping[Kind, tuple[str, Sequence[str]]] = {
 }
 OF_EVERY_USER: Mapping[str, Any] = {"roles": "[]", "disabled": 0}
 FOLDED = "__folded"
-SESSIONS = "account_sessions"
-SESSION_COLUMNS = ("id", "user_id", "token_hash", "expires_at", "created_at", "updated_at")
+SESSIONS, TOKENS = "account_sign_ins", "account_tokens"
+SESSION_COLUMNS = ("id", "user_id", "expires_at", "created_at", "updated_at")
+TOKEN_COLUMNS = ("id", "session_id", "token_hash", "refresh_hash", "expires_at", "created_at", "updated_at")
 
 
 class Backstay:
@@ -58,6 +59,7 @@ class Backstay:
             names, found = _fitted(kind, dataset, postgres.columns(database, table), lambda instant: instant)
             postgres.copy(database, table, found, names)
         postgres.copy(database, SESSIONS, _sessions(dataset, lambda instant: instant), SESSION_COLUMNS)
+        postgres.copy(database, TOKENS, _tokens(dataset, lambda instant: instant), TOKEN_COLUMNS)
 
     def command(self, port: int) -> Command:
         tools = self._place.tools
@@ -90,6 +92,7 @@ class Backstay:
             names, found = _fitted(kind, dataset, columns, text_instant)
             fill_sqlite(connection, table, found, names)
         fill_sqlite(connection, SESSIONS, _sessions(dataset, text_instant), SESSION_COLUMNS)
+        fill_sqlite(connection, TOKENS, _tokens(dataset, text_instant), TOKEN_COLUMNS)
         connection.commit()
         connection.execute("ANALYZE")
         connection.close()
@@ -116,9 +119,17 @@ def _sessions(dataset: Dataset, at: Callable[[datetime], Any]) -> Iterator[Row]:
     """A session for everybody who asks, begun as a log-in would have, but without hashing two hundred passwords."""
     now = datetime.now(UTC)
     for number in signed_in(dataset):
-        token_hash = sha256(_token(number).encode()).hexdigest()
         customer = text_id(Kind.CUSTOMER, number)
-        yield (customer, customer, token_hash, at(now + timedelta(days=1)), at(now), at(now))
+        yield (customer, customer, at(now + timedelta(days=1)), at(now), at(now))
+
+
+def _tokens(dataset: Dataset, at: Callable[[datetime], Any]) -> Iterator[Row]:
+    """The access token of each of these sessions, good for as long; nobody refreshes."""
+    now = datetime.now(UTC)
+    for number in signed_in(dataset):
+        token_hash, refresh_hash = (sha256(f"{_token(number)}{end}".encode()).hexdigest() for end in ("", " again"))
+        customer = text_id(Kind.CUSTOMER, number)
+        yield (customer, customer, token_hash, refresh_hash, at(now + timedelta(days=1)), at(now), at(now))
 
 
 def _token(number: int) -> str:

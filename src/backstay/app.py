@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any, TypeAlias, TypeVar
 
-from backstay.api.accounts import AccountRoutes, bearer_token
+from backstay.api.accounts import REFRESH, AccountRoutes, bearer_token
 from backstay.api.action import Action
 from backstay.api.cursor import Cursors
 from backstay.api.http import Front, Receive, Request, Response, Router, Scope, Send
@@ -232,8 +232,8 @@ class Running:
         self.log = Log(settings.log_level, json=not settings.development)
         self.engine = Engine(app.schema, store, app.limits)
         self.new_id = uuid7_maker()
-        lifetime = timedelta(days=settings.session_days)
-        self.accounts = Accounts(self.engine, app.hooks, self.new_id, lifetime=lifetime)
+        lifetime, access = timedelta(days=settings.session_days), timedelta(minutes=settings.access_minutes)
+        self.accounts = Accounts(self.engine, app.hooks, self.new_id, lifetime=lifetime, access=access)
         cursors = Cursors(secret_of(settings))
         router = Router()
         for entity in app.schema.by_plural().values():
@@ -256,7 +256,7 @@ class Running:
 
     async def identify(self, request: Request) -> Actor:
         """Who sends a request: the bearer of a token, or nobody."""
-        token = bearer_token(request)
+        token = bearer_token(request) if request.path != REFRESH else None
         return ANONYMOUS if token is None else await self.accounts.identify(token)
 
     async def _healthz(self, request: Request) -> Response:

@@ -26,7 +26,8 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
     "LOG_LEVEL": ("log_level", "`debug`, `info`, `warning` or `error`."),
     "BACKSTAY_ENV": ("env", "`development` or `production`; `backstay dev` and `backstay serve` set it."),
     "BACKSTAY_DATA": ("data", "The folder of the embedded database and of the generated secret."),
-    "BACKSTAY_SESSION_DAYS": ("session_days", "How many days an access token is good for."),
+    "BACKSTAY_SESSION_DAYS": ("session_days", "How many days a session lasts from its log-in."),
+    "BACKSTAY_ACCESS_MINUTES": ("access_minutes", "How many minutes an access token is good for; at least 1."),
     "BACKSTAY_CONNECTIONS": ("connections", "How many connections one process holds to PostgreSQL."),
 }
 """Every variable that is read: the setting it fills and what it is for. The settings page is made from it."""
@@ -44,6 +45,7 @@ class Settings:
     env: str = "production"
     data: str = "data"
     session_days: int = 30
+    access_minutes: int = 15
     connections: int = 8
 
     @property
@@ -72,6 +74,8 @@ def read_settings(environment: Mapping[str, str] | None = None, *, folder: str =
         raise ValueError(f"BACKSTAY_ENV is development or production, not {settings.env!r}.")
     if settings.log_level.lower() not in ("debug", "info", "warning", "error"):
         raise ValueError(f"LOG_LEVEL is debug, info, warning or error, not {settings.log_level!r}.")
+    if settings.access_minutes < 1:
+        raise ValueError("BACKSTAY_ACCESS_MINUTES must be at least 1.")
     if settings.secret_key and len(settings.secret_key) < 32:
         raise ValueError("SECRET_KEY must have at least 32 characters.")
     return settings

@@ -38,7 +38,7 @@ async def test_sign_up_log_in_ask_and_log_out(world: World) -> None:
         "id": entered.user_id, "email": "ada@example.com", "nickname": "ada", "age": 36, "roles": [], "credit": 0,
     }  # fmt: skip
     assert "disabled" not in user
-    assert entered.expires_in == 30 * 24 * 3600
+    assert entered.tokens.expires_in == 15 * 60
     actor = await world.accounts.identify(entered.access_token)
     assert actor == Actor(entered.user_id, frozenset(), False, actor.session)
     assert await world.accounts.me(actor) == entered.user
@@ -345,7 +345,7 @@ async def test_deleting_a_user_takes_passwords_and_sessions_along(world: World) 
     await world.accounts.signup(ADA)
     token = (await world.accounts.login(ENTRY)).access_token
     await world.engine.store.run("DELETE FROM members", ())
-    assert [await world.rows("account_credentials"), await world.rows("account_sessions")] == [[], []]
+    assert [await world.rows(t) for t in ("account_credentials", "account_sign_ins", "account_tokens")] == [[]] * 3
     world.pass_time(seconds=2)
     with pytest.raises(NotSignedIn):
         await world.accounts.identify(token)
@@ -354,8 +354,9 @@ async def test_deleting_a_user_takes_passwords_and_sessions_along(world: World) 
 async def test_secrets_are_in_no_text_of_ours(world: World) -> None:
     await world.accounts.signup(ADA)
     entered = await world.accounts.login(ENTRY)
-    stored = [await world.rows(table) for table in ("members", "account_credentials", "account_sessions")]
-    for secret in ("correct horse", entered.access_token, entered.access_token.removeprefix("bst_")):
+    tables = ("members", "account_credentials", "account_sign_ins", "account_tokens")
+    stored = [await world.rows(table) for table in tables]
+    for secret in ("correct horse", entered.access_token[4:], entered.tokens.refresh_token[4:]):
         assert secret not in repr(entered)
         assert secret not in repr(stored)
     assert entered.access_token.startswith("bst_")

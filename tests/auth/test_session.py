@@ -31,7 +31,7 @@ async def refused(world: World, token: str) -> bool:
 async def test_the_database_knows_only_the_hash_of_a_token(world: World) -> None:
     token = await enter(world)
     assert len(token) == 4 + 43
-    assert await world.rows("account_sessions", "token_hash") == [(hashlib.sha256(token.encode()).hexdigest(),)]
+    assert await world.rows("account_tokens", "token_hash") == [(hashlib.sha256(token.encode()).hexdigest(),)]
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ async def test_a_token_is_remembered_for_a_second(world: World) -> None:
         assert world.engine.store.statements == before + statements
 
 
-async def test_a_session_ends_by_itself(world: World) -> None:
+async def test_an_access_token_ends_by_itself(world: World) -> None:
     token = await enter(world)
-    world.pass_time(days=30, seconds=-1)
+    world.pass_time(minutes=15, seconds=-1)
     assert not await refused(world, token)
     world.pass_time(seconds=1)
     world.pass_time(seconds=0.01)

@@ -1,4 +1,4 @@
-"""The account routes: sign-up, log-in, log-out and `me`, by the contract.
+"""The account routes: sign-up, log-in, refresh, log-out and `me`, by the contract.
 
 Invariant: answers for known and unknown accounts are the same; what decides is in `auth/`, and a token is in no
 address and no log.
@@ -11,8 +11,11 @@ import msgspec
 from backstay.api.http import Header, Request, Response, Router
 from backstay.api.render import digest, json_response
 from backstay.auth.account import Accounts
+from backstay.auth.session import Pair
 from backstay.errors import NotSignedIn, Problem
 
+REFRESH = "/api/auth/refresh"
+"""Here the refresh token alone counts: an access token that has ended may be sent along, as clients do."""
 _PRIVATE: tuple[Header, ...] = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
 
 
@@ -37,6 +40,7 @@ class AccountRoutes:
         """Put the handlers into the router."""
         router.add("/api/auth/signup", POST=self.signup)
         router.add("/api/auth/login", POST=self.login)
+        router.add(REFRESH, POST=self.refresh)
         router.add("/api/auth/logout", POST=self.logout)
         router.add("/api/auth/me", GET=self.me)
 
@@ -48,9 +52,12 @@ class AccountRoutes:
     async def login(self, request: Request) -> Response:
         """Sign in with email and password."""
         held = await self.accounts.login(await request.object())
-        token = {"access_token": held.access_token, "token_type": "Bearer", "expires_in": held.expires_in}
-        body = b'{"user":' + held.user + b"," + msgspec.json.encode(token)[1:]
+        body = b'{"user":' + held.user + b"," + _tokens(held.tokens)[1:]
         return Response(200, body, _PRIVATE)
+
+    async def refresh(self, request: Request) -> Response:
+        """Spend a refresh token for a new pair."""
+        return Response(200, _tokens(await self.accounts.refresh(await request.object())), _PRIVATE)
 
     async def logout(self, request: Request) -> Response:
         """End the session whose token is sent."""
@@ -64,3 +71,10 @@ class AccountRoutes:
         """The signed-in user."""
         body = await self.accounts.me(request.actor)
         return json_response(request, body, f'W/"{digest(body)}"')
+
+
+def _tokens(pair: Pair) -> bytes:
+    return msgspec.json.encode({
+        "access_token": pair.access_token, "token_type": "Bearer", "expires_in": pair.expires_in,
+        "refresh_token": pair.refresh_token,
+    })  # fmt: skip

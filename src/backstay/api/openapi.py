@@ -17,7 +17,9 @@ from backstay.api.openapi_answers import (
     HEADERS,
     LOGIN,
     PROBLEM,
+    REFRESH,
     SAME,
+    TOKENS,
     answer,
     body,
     problem_responses,
@@ -205,6 +207,7 @@ class _Document:
         user = self.schemas.record(self.view.schema.user)
         login = self.schemas.shared("Login", LOGIN)
         held = self.schemas.shared("Session", session(user))
+        tokens = self.schemas.shared("Tokens", TOKENS)
         accepted = "Taken; the same answer whether or not the address has an account."
         return {
             "/api/auth/signup": {"post": self._operation(
@@ -214,6 +217,10 @@ class _Document:
             "/api/auth/login": {"post": self._operation(
                 "login", "auth", "Sign in", answer("Signed in.", held), problems=(413, 415, 422),
                 requestBody=body(login),
+            )},
+            "/api/auth/refresh": {"post": self._operation(
+                "refresh", "auth", "Spend a refresh token for a new pair", answer("The new pair.", tokens),
+                problems=(413, 415, 422), requestBody=body(self.schemas.shared("Refresh", REFRESH)),
             )},
             "/api/auth/logout": {"post": self._operation(
                 "logout", "auth", "End the session", {"204": {"description": "Signed out."}}, access="signed_in",

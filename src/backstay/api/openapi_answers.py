@@ -89,6 +89,22 @@ LOGIN = {
     "required": ["email", "password"],
     "additionalProperties": False,
 }
+REFRESH = {
+    "type": "object",
+    "properties": {"refresh_token": {"type": "string", "writeOnly": True}},
+    "required": ["refresh_token"],
+    "additionalProperties": False,
+}
+TOKENS: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "access_token": {"type": "string"},
+        "token_type": {"const": "Bearer"},
+        "expires_in": {"type": "integer", "description": "Seconds until the access token ends."},
+        "refresh_token": {"type": "string", "description": "Good once, at `/api/auth/refresh`."},
+    },
+    "required": ["access_token", "token_type", "expires_in", "refresh_token"],
+}
 ACCEPTED = {
     "type": "object",
     "properties": {"status": {"const": "accepted"}},
@@ -98,13 +114,5 @@ ACCEPTED = {
 
 def session(user: dict[str, Any]) -> dict[str, Any]:
     """What a login answers."""
-    return {
-        "type": "object",
-        "properties": {
-            "user": user,
-            "access_token": {"type": "string"},
-            "token_type": {"const": "Bearer"},
-            "expires_in": {"type": "integer", "description": "Seconds."},
-        },
-        "required": ["user", "access_token", "token_type", "expires_in"],
-    }
+    properties = {"user": user, **TOKENS["properties"]}
+    return {**TOKENS, "properties": properties, "required": list(properties)}

@@ -18,10 +18,10 @@ from typing import Any
 import msgspec
 
 from backstay.auth.address import canonical_address
-from backstay.auth.form import Opening, parse_entry, parse_opening, refuse
+from backstay.auth.form import Opening, parse_entry, parse_opening, parse_refresh, refuse
 from backstay.auth.models import AccountCredential
 from backstay.auth.password import Passwords, check_password
-from backstay.auth.session import HOLDER, Holder, Sessions
+from backstay.auth.session import HOLDER, Holder, Pair, Sessions
 from backstay.errors import Conflict, Denied, FieldError, NotFound, NotSignedIn, Problem
 from backstay.model.declare import Model
 from backstay.model.predicate import Compare, Path, Slot
@@ -37,12 +37,16 @@ _ID = Selection(False, (("id", "id"),))
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """The outcome of a log-in: the user as JSON (as they may see themself), a bearer token and its life in seconds."""
+    """The outcome of a log-in: the user as JSON (as they may see themself), and the tokens of the session."""
 
     user_id: str
     user: bytes
-    access_token: str
-    expires_in: int
+    tokens: Pair
+
+    @property
+    def access_token(self) -> str:
+        """The bearer token."""
+        return self.tokens.access_token
 
     def __repr__(self) -> str:
         return f"SignedIn({self.user_id!r})"
@@ -67,11 +71,12 @@ class Accounts:
 
     def __init__(
         self, engine: Engine, hooks: Hooks, new_id: Callable[[], str], *,
-        lifetime: timedelta = timedelta(days=30), passwords: Passwords | None = None,
+        lifetime: timedelta = timedelta(days=30), access: timedelta = timedelta(minutes=15),
+        passwords: Passwords | None = None,
         monotonic: Callable[[], float] = monotonic_seconds,
     ) -> None:  # fmt: skip
         self.passwords = passwords or Passwords()
-        self.sessions = Sessions(engine, new_id, lifetime, monotonic)
+        self.sessions = Sessions(engine, new_id, lifetime, access, monotonic)
         self._engine = engine
         self._hooks = hooks
         self._new_id = new_id
@@ -110,7 +115,7 @@ class Accounts:
     async def login(self, body: Mapping[str, Any]) -> SignedIn:
         """Sign in with `{"email", "password"}`. Raises `NotSignedIn` `invalid_credentials`, whatever is wrong.
 
-        Three round trips and two more to begin and to commit; a failure takes one, and always one hashing.
+        Four round trips and two more to begin and to commit; a failure takes one, and always one hashing.
         Raises `BadRequest` `unknown_field` and `Invalid` for another body, `Unavailable` where too many wait.
         """
         entry = parse_entry(body)
@@ -122,10 +127,23 @@ class Accounts:
             raise NotSignedIn("The email address or the password is wrong.", code="invalid_credentials")
         await self._renew(known, entry.password or "")
         async with self._transaction(known.user.id) as tx:
-            session, token = await self.sessions.begin(tx, known.user.id)
-        actor = Actor(known.user.id, frozenset(known.user.roles), session=session)
-        seconds = int(self.sessions.lifetime.total_seconds())
-        return SignedIn(known.user.id, await self.me(actor), token, seconds)
+            tokens = await self.sessions.open(tx, known.user.id)
+        actor = Actor(known.user.id, frozenset(known.user.roles), session=tokens.session)
+        return SignedIn(known.user.id, await self.me(actor), tokens)
+
+    async def refresh(self, body: Mapping[str, Any]) -> Pair:
+        """A new pair for `{"refresh_token"}`, which is spent by it. Raises `NotSignedIn` `invalid_token`.
+
+        A token that was spent gives another pair of the same session for ten seconds more, since two tabs may
+        refresh at once; after that it ends the session, because somebody else has it.
+        """
+        known = await self.sessions.renewable(parse_refresh(body))
+        async with self._transaction(known.session.user.id) as tx:
+            pair = await self.sessions.renew(tx, known)
+        if pair is None:
+            self.sessions.forget()
+            raise NotSignedIn(code="invalid_token")
+        return pair
 
     async def identify(self, token: str) -> Actor:
         """Who holds this bearer token. Raises `NotSignedIn` `invalid_token`. At most one round trip a second."""

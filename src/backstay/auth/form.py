@@ -85,16 +85,14 @@ def parse_opening(body: Mapping[str, Any], schema: Schema, limits: Limits, key: 
 
 def parse_entry(body: Mapping[str, Any]) -> Entry:
     """The body of a log-in. Raises `BadRequest` `unknown_field`, or `Invalid` where the two are not texts."""
-    named = ("email", "password")
-    if unknown := [name for name in body if name not in named]:
-        raise BadRequest(
-            f'A log-in has no field "{unknown[0]}".{nearest(unknown[0], named)}', code="unknown_field",
-            errors=[FieldError(name, "unknown_field", "is no field of a log-in.") for name in unknown],
-        )  # fmt: skip
-    refuse([FieldError(name, "required", "is required.") for name in named if name not in body] + [
-        FieldError(name, "wrong_type", "must be a text.") for name in named if not isinstance(body.get(name, ""), str)
-    ])  # fmt: skip
-    return Entry(_or_none(canonical_address, body["email"]), _or_none(_short, body["password"]))
+    email, password = _texts("log-in", body, "email", "password")
+    return Entry(_or_none(canonical_address, email), _or_none(_short, password))
+
+
+def parse_refresh(body: Mapping[str, Any]) -> str:
+    """The refresh token that is sent. Raises like `parse_entry`."""
+    (token,) = _texts("refresh", body, "refresh_token")
+    return token
 
 
 def refuse(errors: list[FieldError]) -> None:
@@ -102,6 +100,19 @@ def refuse(errors: list[FieldError]) -> None:
     if errors:
         more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
         raise Invalid(f'"{errors[0].path}" {errors[0].message}{more}', errors=errors)
+
+
+def _texts(what: str, body: Mapping[str, Any], *named: str) -> list[str]:
+    """The texts of a body that has these and nothing else."""
+    if unknown := [name for name in body if name not in named]:
+        raise BadRequest(
+            f'A {what} has no field "{unknown[0]}".{nearest(unknown[0], named)}', code="unknown_field",
+            errors=[FieldError(name, "unknown_field", f"is no field of a {what}.") for name in unknown],
+        )  # fmt: skip
+    refuse([FieldError(name, "required", "is required.") for name in named if name not in body] + [
+        FieldError(name, "wrong_type", "must be a text.") for name in named if not isinstance(body.get(name, ""), str)
+    ])  # fmt: skip
+    return [body[name] for name in named]
 
 
 def _short(raw: object) -> str:

@@ -26,18 +26,31 @@ class AccountCredential(Model):
         return [unique(self.user)]
 
 
-class AccountSession(Model):
-    """One sign-in, for as long as its token is good."""
+class AccountSignIn(Model):
+    """One sign-in, the session of a person on one device: what all its tokens depend on."""
 
     user: Annotated[User, on_delete("cascade")]
-    # Hexadecimal digits are a slug, and a slug has no folded copy beside it.
-    token_hash: Annotated[str, Format("slug"), at.Len(64, 64)]
     expires_at: datetime
+    refreshed_at: datetime | None = None
     ended_at: datetime | None = None
 
+
+class AccountToken(Model):
+    """One pair of a sign-in: an access token with its end, and the refresh token that is spent for the next pair."""
+
+    session: Annotated[AccountSignIn, on_delete("cascade")]
+    # Hexadecimal digits are a slug, and a slug has no folded copy beside it.
+    token_hash: Annotated[str, Format("slug"), at.Len(64, 64)]
+    refresh_hash: Annotated[str, Format("slug"), at.Len(64, 64)]
+    expires_at: datetime
+    spent_at: datetime | None = None
+
     def indexes(self) -> list[Index]:
-        return [unique(self.token_hash)]
+        return [unique(self.token_hash), unique(self.refresh_hash)]
 
 
-HIDDEN: tuple[type[Model], ...] = (AccountCredential, AccountSession)
+AccountSession = AccountToken
+"""What a token is looked up in; its statements are told from others by this name."""
+
+HIDDEN: tuple[type[Model], ...] = (AccountCredential, AccountSignIn, AccountToken)
 """For `declare(models, hidden=HIDDEN)`: every application with accounts has them."""

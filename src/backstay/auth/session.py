@@ -1,8 +1,9 @@
-"""Sessions and their tokens: begun by a log-in, recognised on every request, ended at once.
+"""Sessions and their tokens: begun by a log-in, recognised on every request, refreshed, ended at once.
 
-Invariant: a token is 32 random bytes that only its holder knows; the database holds its SHA-256. A token that was
-recognised is remembered for at most one second, so what another process ends is ended here within that second, and
-what this process ends is forgotten before anybody is told.
+Invariant: a token is 32 random bytes that only its holder knows; the database holds its SHA-256. A refresh token is
+spent once, under the lock of its row; whoever brings it again later than `GRACE` ends the session and all its tokens.
+An access token that was recognised is remembered for at most one second, so what another process ends is ended here
+within that second, and what this process ends is forgotten before anybody is told.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from secrets import token_urlsafe
 from time import monotonic as monotonic_seconds
 
 import msgspec
 
-from backstay.auth.models import AccountSession
-from backstay.errors import NotSignedIn
+from backstay.auth.models import AccountSignIn, AccountToken
+from backstay.errors import NotFound, NotSignedIn, Problem
 from backstay.model.predicate import And, Compare, IsNull, Now, Path, Slot
 from backstay.model.rule import is_null
 from backstay.plan.actor import SYSTEM, Actor
@@ -28,9 +30,12 @@ from backstay.store.transaction import Transaction, reference
 
 REMEMBERED = 10_000
 SECONDS = 1.0
-SESSION = AccountSession.__name__
+GRACE = timedelta(seconds=10)
+"""How long a spent refresh token still gives a pair: two tabs of one person may refresh at the same moment."""
+SESSION, TOKEN = AccountSignIn.__name__, AccountToken.__name__
 
-_TOKEN = re.compile(r"bst_[A-Za-z0-9_-]{43}")
+_ACCESS = re.compile(r"bst_[A-Za-z0-9_-]{43}")
+_REFRESH = re.compile(r"bsr_[A-Za-z0-9_-]{43}")
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -41,24 +46,45 @@ class Holder(msgspec.Struct, frozen=True):
     disabled: bool
 
 
-class _Row(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What the holder of a session is given, once: two tokens, and for how many seconds the first is good."""
+
+    session: str
+    access_token: str
+    refresh_token: str
+    expires_in: int
+
+    def __repr__(self) -> str:
+        return f"Pair({self.session!r})"
+
+
+class _Session(msgspec.Struct, frozen=True):
     id: str
+    expires_at: datetime
     user: Holder
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A token of a session that is alive, by its id. Whether it is spent is decided when it is spent."""
+
+    id: str
+    session: _Session
 
 
 HOLDER = Nested("user", "user", Selection(False, tuple((name, name) for name in Holder.__struct_fields__)))
 
-_ASK = Ask((
-    Listing(
-        SESSION,
-        Selection(False, (("id", "id"),), (HOLDER,)),
-        And((
-            Compare("eq", Path(("token_hash",)), Slot(0, "token")),
-            IsNull(Path(("ended_at",))),
-            Compare("gt", Path(("expires_at",)), Now()),
-        )),
-    ),
+_ID = ("id", "id")
+_HELD = Selection(False, (_ID,), (
+    Nested("session", "session", Selection(False, (_ID, ("expires_at", "expires_at")), (HOLDER,))),
 ))  # fmt: skip
+_ALIVE = (IsNull(Path(("session", "ended_at"))), Compare("gt", Path(("session", "expires_at")), Now()))
+_ASK = Ask((
+    Listing(TOKEN, _HELD, And((
+        Compare("eq", Path(("token_hash",)), Slot(0, "token")), Compare("gt", Path(("expires_at",)), Now()), *_ALIVE,
+    ))),
+))  # fmt: skip
+_ASK_REFRESH = Listing(TOKEN, _HELD, And((Compare("eq", Path(("refresh_hash",)), Slot(0, "token")), *_ALIVE)))
 
 
 def digest(token: str) -> str:
@@ -70,10 +96,11 @@ class Sessions:
     """The sessions of one application, as one process sees them."""
 
     def __init__(
-        self, engine: Engine, new_id: Callable[[], str], lifetime: timedelta,
+        self, engine: Engine, new_id: Callable[[], str], lifetime: timedelta, access: timedelta,
         monotonic: Callable[[], float] = monotonic_seconds,
     ) -> None:  # fmt: skip
         self.lifetime = lifetime
+        self.access = access
         self._engine = engine
         self._new_id = new_id
         self._monotonic = monotonic
@@ -82,18 +109,65 @@ class Sessions:
         self._ended = 0
 
     async def begin(self, tx: Transaction, user: str) -> tuple[str, str]:
-        """Begin a session of a user in a transaction with system authority: its id and its token. One round trip."""
-        token = f"bst_{token_urlsafe(32)}"
-        expires = self._engine.clock() + self.lifetime
-        values = {"user": user, "token_hash": digest(token), "expires_at": expires}
-        return await tx.write(Create(SESSION, values, self._new_id())), token
+        """Begin a session that nobody refreshes: its id and its access token. Otherwise like `open`."""
+        pair = await self.open(tx, user)
+        return pair.session, pair.access_token
+
+    async def open(self, tx: Transaction, user: str) -> Pair:
+        """Begin a session of a user in a transaction with system authority. Two round trips."""
+        end = self._engine.clock() + self.lifetime
+        session = await tx.write(Create(SESSION, {"user": user, "expires_at": end}, self._new_id()))
+        return await self._issue(tx, session, end)
+
+    async def _issue(self, tx: Transaction, session: str, end: datetime) -> Pair:
+        """A new pair of a session, whose access token is good for no longer than the session."""
+        now = self._engine.clock()
+        expires = min(now + self.access, end)
+        access, refresh = f"bst_{token_urlsafe(32)}", f"bsr_{token_urlsafe(32)}"
+        hashes = {"token_hash": digest(access), "refresh_hash": digest(refresh)}
+        await tx.write(Create(TOKEN, {"session": session, **hashes, "expires_at": expires}, self._new_id()))
+        return Pair(session, access, refresh, int((expires - now).total_seconds()))
+
+    async def renewable(self, token: str) -> Held:
+        """The refresh token of a session that is alive, spent or not. Raises `NotSignedIn` `invalid_token`.
+
+        One round trip; none for what cannot be a refresh token.
+        """
+        if not _REFRESH.fullmatch(token):
+            raise NotSignedIn(code="invalid_token")
+        (found,) = await self._engine.read(Ask((_ASK_REFRESH,), (digest(token),)), SYSTEM)
+        known = msgspec.json.decode(found.one, type=Held) if found.one is not None else None
+        if known is None or known.session.user.disabled:
+            raise NotSignedIn(code="invalid_token")
+        return known
+
+    async def renew(self, tx: Transaction, known: Held) -> Pair | None:
+        """Spend a refresh token for a new pair, in a transaction with system authority.
+
+        Nothing where it was spent longer than `GRACE` ago: then somebody else holds it, and its session is ended;
+        commit, and call `forget`. Raises `NotSignedIn` where the session ended meanwhile.
+        """
+        now, session = self._engine.clock(), known.session
+        unspent = IsNull(Path(("spent_at",)))
+        try:
+            if not await _holding(tx, Update(TOKEN, known.id, {"spent_at": now}, unspent)):
+                spent = (await tx.get(AccountToken, known.id)).spent_at
+                if spent is None or now - spent > GRACE:
+                    await self.end(tx, session.id)
+                    return None
+            alive = IsNull(Path(("ended_at",)))
+            if not await _holding(tx, Update(SESSION, session.id, {"refreshed_at": now}, alive)):
+                raise NotSignedIn(code="invalid_token")
+        except NotFound:  # its user was deleted meanwhile
+            raise NotSignedIn(code="invalid_token") from None
+        return await self._issue(tx, session.id, session.expires_at)
 
     async def identify(self, token: str) -> Actor:
         """Who holds this token. Raises `NotSignedIn` `invalid_token`, the same for every reason.
 
         No round trip within a second of the last one; otherwise one. What cannot be a token costs none.
         """
-        if not _TOKEN.fullmatch(token):
+        if not _ACCESS.fullmatch(token):
             raise NotSignedIn(code="invalid_token")
         key = digest(token)
         if (seen := self._seen.get(key)) is not None and self._monotonic() - seen[0] <= SECONDS:
@@ -102,7 +176,7 @@ class Sessions:
         if self._statement is None:
             self._statement = self._engine.statement(_ASK, SYSTEM)
         (found,) = await self._engine.answer(self._statement, (key,), SYSTEM)
-        row = msgspec.json.decode(found.one, type=_Row) if found.one is not None else None
+        row = msgspec.json.decode(found.one, type=Held).session if found.one is not None else None
         if row is None or row.user.disabled:
             self._seen.pop(key, None)
             raise NotSignedIn(code="invalid_token")
@@ -124,7 +198,7 @@ class Sessions:
     async def end_all(self, tx: Transaction, user: str) -> None:
         """End every session of a user in a transaction with system authority; then call `forget`."""
         owner = reference(self._engine.schema.user, user)
-        while live := await tx.find(AccountSession, lambda s: (s.user == owner) & is_null(s.ended_at)):
+        while live := await tx.find(AccountSignIn, lambda s: (s.user == owner) & is_null(s.ended_at)):
             for session in live:
                 await self.end(tx, str(session.id))
 
@@ -132,3 +206,14 @@ class Sessions:
         """Trust nothing remembered any more, nor any answer that is on its way."""
         self._ended += 1
         self._seen.clear()
+
+
+async def _holding(tx: Transaction, change: Update) -> bool:
+    """Carry out a guarded change; whether its guard held. The row is locked until the transaction ends either way."""
+    try:
+        await tx.write(change)
+    except Problem as problem:
+        if problem.code != "precondition_failed":
+            raise
+        return False
+    return True
