@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias, TypeVar
 
 from backstay.api.accounts import REFRESH, AccountRoutes, bearer_token
@@ -18,6 +18,7 @@ from backstay.api.pages import action_docs, serve_pages
 from backstay.api.rest import Resource
 from backstay.auth.account import Accounts
 from backstay.auth.models import HIDDEN
+from backstay.auth.password import Passwords
 from backstay.errors import DeclarationError, Problem, Unavailable
 from backstay.model.declare import Model
 from backstay.model.rule import Predicate, nobody
@@ -126,8 +127,7 @@ class App:
 
     async def seed_if_empty(self) -> int:
         """Run the seeds where no served table has a record yet; returns how many records there are then."""
-        running = self.running
-        context = Context(running.engine, self.hooks, running.new_id, SYSTEM, running.accounts)
+        context = self.running.context_of(SYSTEM)
         if not self._seeds or await self._count(context):
             return 0
         for function in self._seeds:
@@ -178,13 +178,20 @@ class App:
             raise Unavailable("The application has not been started.")
         return self._running
 
-    async def start(self, settings: Settings | None = None, *, extend: bool | None = None) -> Running:
-        """Open the database and build the parts. In development missing tables and columns are created."""
+    async def start(
+        self, settings: Settings | None = None, *, extend: bool | None = None, store: Store | None = None,
+        clock: Callable[[], datetime] | None = None, new_id: Callable[[], str] | None = None,
+        passwords: Passwords | None = None,
+    ) -> Running:  # fmt: skip
+        """Open the database and build the parts. In development missing tables and columns are created.
+
+        What is not given is the real thing: the store of the settings, the time of day, ids of their own, Argon2.
+        """
         settings = settings or self.settings or read_settings()
-        store = open_store(settings, self.limits)
+        store = store or open_store(settings, self.limits)
         await store.open()
         done = await store.extend(self.schema) if extend or (extend is None and settings.development) else []
-        self._running = Running(self, settings, store)
+        self._running = Running(self, settings, store, clock=clock, new_id=new_id, passwords=passwords)
         for sentence in done:
             self._running.log.event("info", sentence)
         return self._running
@@ -225,15 +232,22 @@ class App:
 class Running:
     """The parts of a started application."""
 
-    def __init__(self, app: App, settings: Settings, store: Store) -> None:
+    def __init__(
+        self, app: App, settings: Settings, store: Store, *, clock: Callable[[], datetime] | None = None,
+        new_id: Callable[[], str] | None = None, passwords: Passwords | None = None,
+    ) -> None:  # fmt: skip
         self.app = app
         self.settings = settings
         self.store = store
         self.log = Log(settings.log_level, json=not settings.development)
-        self.engine = Engine(app.schema, store, app.limits)
-        self.new_id = uuid7_maker()
+        self.engine = Engine(app.schema, store, app.limits, clock)
+        self.new_id = new_id or uuid7_maker()
+        # A copy: accounts add theirs, and what was declared stays as it was, however often it is started.
+        self.hooks = Hooks({moment: [*hooks] for moment, hooks in app.hooks.by_moment.items()})
         lifetime, access = timedelta(days=settings.session_days), timedelta(minutes=settings.access_minutes)
-        self.accounts = Accounts(self.engine, app.hooks, self.new_id, lifetime=lifetime, access=access)
+        self.accounts = Accounts(
+            self.engine, self.hooks, self.new_id, lifetime=lifetime, access=access, passwords=passwords
+        )
         cursors = Cursors(secret_of(settings))
         router = Router()
         for entity in app.schema.by_plural().values():
@@ -248,7 +262,11 @@ class Running:
 
     def context(self, request: Request) -> Context:
         """The surroundings of the user's own code for one request."""
-        return Context(self.engine, self.app.hooks, self.new_id, request.actor, self.accounts)
+        return self.context_of(request.actor)
+
+    def context_of(self, actor: Actor) -> Context:
+        """The surroundings of own code that acts for somebody."""
+        return Context(self.engine, self.hooks, self.new_id, actor, self.accounts)
 
     def begin(self, request: Request) -> AbstractAsyncContextManager[Transaction]:
         """A transaction for one request."""

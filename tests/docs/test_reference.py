@@ -11,6 +11,7 @@ import click
 import pytest
 
 import backstay
+from backstay import testing
 from backstay.cli.commands import backstay as program
 from backstay.errors import CODES
 from backstay.model.predicate import OPERATORS, QUANTIFIERS
@@ -139,6 +140,22 @@ def test_every_member_of_app_context_and_transaction_is_documented() -> None:
             members |= {"actor", "accounts"}
         assert shown == members, title
     assert "## `App`" in text
+
+
+def test_everything_for_testing_is_documented() -> None:
+    said = section(REFERENCE / "python.md", "`backstay.testing`")
+    public = {
+        name for name, value in vars(testing).items()
+        if getattr(value, "__module__", "") == testing.__name__ and not name.startswith("_")
+    }  # fmt: skip
+    assert public == {"Trial", "Clock", "Person", "Answer"}
+    assert public <= set(re.findall(r"[A-Z][A-Za-z]+", said))
+    for kind, short in (
+        (testing.Trial, "t"), (testing.Clock, "t.clock"), (testing.Person, "ada"), (testing.Answer, "answer"),
+    ):  # fmt: skip
+        members = {name for name in vars(kind) if not name.startswith("_")}
+        members |= {"app", "clock"} if kind is testing.Trial else set()
+        assert set(re.findall(rf"(?<![.\w]){re.escape(short)}\.([a-z_]+)", said)) == members, short
 
 
 def test_every_hook_is_documented() -> None:

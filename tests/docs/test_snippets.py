@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import doctest
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,7 @@ def test_the_python_of_a_page_runs(page: Path, monkeypatch: pytest.MonkeyPatch) 
         name = f"documented_{title.partition('.')[0]}"
         module = type(sys)(name)
         monkeypatch.setitem(sys.modules, name, module)
+        monkeypatch.setitem(sys.modules, title.partition(".")[0], module)  # the files of a page import one another
         tree = ast.parse(source)
         tree.body = [node for node in tree.body if not isinstance(node, ast.Raise)]
         exec(compile(tree, f"{name_of(page)}:{title}", "exec"), module.__dict__)
@@ -50,8 +52,13 @@ def test_the_python_of_a_page_runs(page: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_the_type_checker_takes_all_of_it(tmp_path: Path) -> None:
     made = []
     for page in WITH_PYTHON:
-        for title, source in files_of(page).items():
-            file = tmp_path / f"{name_of(page).replace('/', '_').removesuffix('.md').replace('-', '_')}_{title}"
+        files = files_of(page)
+        prefix = name_of(page).replace("/", "_").removesuffix(".md").replace("-", "_")
+        for title, source in files.items():
+            for other in files:
+                stem = other.removesuffix(".py")
+                source = re.sub(rf"^from {stem} import", f"from {prefix}_{stem} import", source, flags=re.MULTILINE)
+            file = tmp_path / f"{prefix}_{title}"
             file.write_text(source)
             made.append(str(file))
     checked = mypy(made)

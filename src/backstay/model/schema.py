@@ -302,7 +302,8 @@ def _fingerprint(entities: dict[str, Entity]) -> str:
     for entity in entities.values():
         parts.append(f"{entity.name} {entity.plural} {entity.indexes}")
         parts += [
-            f"{f.name} {f.kind} {f.nullable} {f.default} {f.target} {describe(f.read)}" for f in entity.fields.values()
+            f"{f.name} {f.kind} {f.nullable} {f.default} {f.target} {f.on_delete} {describe(f.read)}"
+            for f in entity.fields.values()
         ]
         parts += [f"{c.name} {c.value}" for c in entity.computed.values()]
         parts += [f"{action} {describe(rule)}" for action, rule in entity.rules.items()]

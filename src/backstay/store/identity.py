@@ -8,9 +8,15 @@ import time
 from collections.abc import Callable
 
 
-def uuid7_maker(milliseconds: Callable[[], int] | None = None) -> Callable[[], str]:
-    """A function that makes ids; those of one process never go back, whatever the clock does."""
+def uuid7_maker(
+    milliseconds: Callable[[], int] | None = None, tail: Callable[[], int] | None = None
+) -> Callable[[], str]:
+    """A function that makes ids; those of one process never go back, whatever the clock does.
+
+    `tail` gives the last 62 bits; without it nobody can guess them.
+    """
     clock = milliseconds or (lambda: time.time_ns() // 1_000_000)
+    last_bits = tail or (lambda: secrets.randbits(62))
     lock = threading.Lock()
     last = 0
 
@@ -20,8 +26,7 @@ def uuid7_maker(milliseconds: Callable[[], int] | None = None) -> Callable[[], s
             # 48 bits of milliseconds and 12 of counting within one: a step of the clock back changes nothing.
             last = max(last + 1, clock() << 12)
             moment = last
-        tail = secrets.randbits(62)
-        number = (moment >> 12) << 80 | 0x7 << 76 | (moment & 0xFFF) << 64 | 0b10 << 62 | tail
+        number = (moment >> 12) << 80 | 0x7 << 76 | (moment & 0xFFF) << 64 | 0b10 << 62 | last_bits()
         text = f"{number:032x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 

@@ -179,13 +179,23 @@ class SQLiteStore:
         """Create tables, columns and indexes that are missing."""
         from sqlalchemy.dialects import sqlite
 
-        from backstay.store.tables import added_column, create_statements, search_statements, tables
+        from backstay.store.tables import (
+            added_column,
+            create_statements,
+            search_statements,
+            sqlite_beginning,
+            tables,
+        )
 
         dialect = sqlite.dialect()
         done: list[str] = []
         async with self.transaction() as tx:
             names = {row[0] for row in await tx.run("SELECT name FROM sqlite_master", ())}
             await tx.run('CREATE TABLE IF NOT EXISTS "_sequences" (name TEXT PRIMARY KEY, value INTEGER) STRICT', ())
+            if not names:
+                for text in sqlite_beginning(schema):
+                    await tx.run(text, ())
+                return [f"created table {entity.table}" for entity in schema.entities.values()]
             for table in tables(schema, "sqlite").tables.values():
                 if table.name not in names:
                     for text in create_statements(table, dialect):

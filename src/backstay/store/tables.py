@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import AddConstraint, CreateColumn, CreateIndex, CreateTable
 
 from backstay.model.field import Entity, Field, Schema
@@ -205,6 +205,29 @@ def create_statements(table: sa.Table, dialect: sa.Dialect) -> list[str]:
     return texts + [
         str(CreateIndex(index).compile(dialect=dialect)) for index in sorted(table.indexes, key=lambda i: str(i.name))
     ]
+
+
+_BEGINNINGS: dict[str, list[str]] = {}
+_KEPT = 16
+
+
+def sqlite_beginning(schema: Schema) -> list[str]:
+    """All texts that make the tables of a schema in an empty SQLite database.
+
+    Remembered by the schema's fingerprint: tests begin with an empty database each, and compiling costs more than
+    running.
+    """
+    if (texts := _BEGINNINGS.get(schema.fingerprint)) is None:
+        dialect = sqlite.dialect()
+        texts = []
+        for table in tables(schema, "sqlite").tables.values():
+            texts += create_statements(table, dialect)
+            if "_words" in table.c:
+                texts += search_statements(table.name)
+        if len(_BEGINNINGS) >= _KEPT:
+            _BEGINNINGS.pop(next(iter(_BEGINNINGS)))
+        _BEGINNINGS[schema.fingerprint] = texts
+    return texts
 
 
 def search_statements(table: str) -> list[str]:
