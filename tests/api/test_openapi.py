@@ -227,7 +227,8 @@ def test_the_anonymous_document_lists_what_anybody_and_any_account_may_do(schema
         "GET /api/products", "GET /api/products/aggregate", "GET /api/products/{id}", "POST /api/products",
         "PATCH /api/products/{id}",
         "POST /api/auth/signup", "POST /api/auth/login", "POST /api/auth/logout", "GET /api/auth/me", "GET /healthz",
-        "POST /api/auth/refresh",
+        "POST /api/auth/refresh", "GET /api/auth/sessions", "DELETE /api/auth/sessions",
+        "DELETE /api/auth/sessions/{id}",
     }  # fmt: skip
     assert operation(found, "list_products")["security"] == [{}, {"bearer": []}]
     assert operation(found, "create_product")["security"] == [{"bearer": []}]

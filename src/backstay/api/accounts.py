@@ -1,4 +1,4 @@
-"""The account routes: sign-up, log-in, refresh, log-out and `me`, by the contract.
+"""The account routes: sign-up, log-in, refresh, log-out, `me` and one's sessions, by the contract.
 
 Invariant: answers for known and unknown accounts are the same; what decides is in `auth/`, and a token is in no
 address and no log.
@@ -43,6 +43,8 @@ class AccountRoutes:
         router.add(REFRESH, POST=self.refresh)
         router.add("/api/auth/logout", POST=self.logout)
         router.add("/api/auth/me", GET=self.me)
+        router.add("/api/auth/sessions", GET=self.sessions, DELETE=self.end_others)
+        router.add("/api/auth/sessions/{id}", DELETE=self.end_one)
 
     async def signup(self, request: Request) -> Response:
         """Open an account. Always the same answer: whether the address was free is told to its owner only."""
@@ -71,6 +73,21 @@ class AccountRoutes:
         """The signed-in user."""
         body = await self.accounts.me(request.actor)
         return json_response(request, body, f'W/"{digest(body)}"')
+
+    async def sessions(self, request: Request) -> Response:
+        """Where the signed-in user is signed in."""
+        found = await self.accounts.own_sessions(request.actor)
+        return Response(200, msgspec.json.encode({"data": found}), _PRIVATE)
+
+    async def end_one(self, request: Request) -> Response:
+        """End one session of the signed-in user."""
+        await self.accounts.end_session(request.actor, request.params["id"])
+        return Response(204)
+
+    async def end_others(self, request: Request) -> Response:
+        """End all sessions of the signed-in user but this one."""
+        await self.accounts.end_other_sessions(request.actor)
+        return Response(204)
 
 
 def _tokens(pair: Pair) -> bytes:

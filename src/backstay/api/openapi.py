@@ -19,6 +19,7 @@ from backstay.api.openapi_answers import (
     PROBLEM,
     REFRESH,
     SAME,
+    SESSIONS,
     TOKENS,
     answer,
     body,
@@ -208,6 +209,8 @@ class _Document:
         login = self.schemas.shared("Login", LOGIN)
         held = self.schemas.shared("Session", session(user))
         tokens = self.schemas.shared("Tokens", TOKENS)
+        sessions = self.schemas.shared("Sessions", SESSIONS)
+        ended = {"204": {"description": "Ended."}}
         accepted = "Taken; the same answer whether or not the address has an account."
         return {
             "/api/auth/signup": {"post": self._operation(
@@ -224,6 +227,19 @@ class _Document:
             )},
             "/api/auth/logout": {"post": self._operation(
                 "logout", "auth", "End the session", {"204": {"description": "Signed out."}}, access="signed_in",
+            )},
+            "/api/auth/sessions": {
+                "get": self._operation(
+                    "list_sessions", "auth", "Where one is signed in", answer("The newest first.", sessions),
+                    access="signed_in",
+                ),
+                "delete": self._operation(
+                    "end_other_sessions", "auth", "End all other sessions", ended, access="signed_in",
+                ),
+            },
+            "/api/auth/sessions/{id}": {"delete": self._operation(
+                "end_session", "auth", "End one session", ended, access="signed_in", problems=(404,),
+                parameters=[shared("id")],
             )},
             "/api/auth/me": {"get": self._operation(
                 "me", "auth", "Who is signed in", {**answer("The user.", user, "ETag"), **SAME}, access="signed_in",

@@ -105,6 +105,22 @@ TOKENS: dict[str, Any] = {
     },
     "required": ["access_token", "token_type", "expires_in", "refresh_token"],
 }
+_INSTANT = {"type": "string", "format": "date-time"}
+SESSIONS = {
+    "type": "object",
+    "properties": {"data": {"type": "array", "items": {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string", "format": "uuid"},
+            "created_at": _INSTANT,
+            "refreshed_at": {"type": ["string", "null"], "format": "date-time"},
+            "expires_at": _INSTANT,
+            "current": {"type": "boolean", "description": "Whether it is the one that asks."},
+        },
+        "required": ["id", "created_at", "refreshed_at", "expires_at", "current"],
+    }}},
+    "required": ["data"],
+}  # fmt: skip
 ACCEPTED = {
     "type": "object",
     "properties": {"status": {"const": "accepted"}},

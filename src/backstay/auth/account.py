@@ -21,7 +21,7 @@ from backstay.auth.address import canonical_address
 from backstay.auth.form import Opening, parse_entry, parse_opening, parse_refresh, refuse
 from backstay.auth.models import AccountCredential
 from backstay.auth.password import Passwords, check_password
-from backstay.auth.session import HOLDER, Holder, Pair, Sessions
+from backstay.auth.session import HOLDER, Holder, Pair, Sessions, Sitting
 from backstay.errors import Conflict, Denied, FieldError, NotFound, NotSignedIn, Problem
 from backstay.model.declare import Model
 from backstay.model.predicate import Compare, Path, Slot
@@ -165,6 +165,30 @@ class Accounts:
         except (NotSignedIn, Denied):
             return msgspec.json.encode({"id": actor.id})
         return found.one or msgspec.json.encode({"id": actor.id})
+
+    # For the signed-in.
+
+    async def own_sessions(self, actor: Actor) -> list[Sitting]:
+        """The sessions of the signed-in user that are alive, the newest first. One round trip."""
+        if actor.id is None:
+            raise NotSignedIn()
+        return await self.sessions.own(actor)
+
+    async def end_session(self, actor: Actor, session: str) -> None:
+        """End one session of the signed-in user. Raises `NotFound`, also for the session of somebody else."""
+        if actor.id is None:
+            raise NotSignedIn()
+        async with self._transaction(actor.id) as tx:
+            await self.sessions.end_own(tx, actor.id, session)
+        self.sessions.forget()
+
+    async def end_other_sessions(self, actor: Actor) -> None:
+        """End every session of the signed-in user but the one they ask with."""
+        if actor.id is None:
+            raise NotSignedIn()
+        async with self._transaction(actor.id) as tx:
+            await self.sessions.end_all(tx, actor.id, but=actor.session)
+        self.sessions.forget()
 
     # For the command line and own code: no rule applies.
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from secrets import token_urlsafe
 from time import monotonic as monotonic_seconds
+from uuid import UUID
 
 import msgspec
 
@@ -23,12 +24,13 @@ from backstay.errors import NotFound, NotSignedIn, Problem
 from backstay.model.predicate import And, Compare, IsNull, Now, Path, Slot
 from backstay.model.rule import is_null
 from backstay.plan.actor import SYSTEM, Actor
-from backstay.plan.ask import Ask, Create, Listing, Nested, Selection, Update
+from backstay.plan.ask import Ask, Create, Listing, Nested, Selection, Sort, Update
 from backstay.store.engine import Engine
 from backstay.store.sql import Statement
 from backstay.store.transaction import Transaction, reference
 
 REMEMBERED = 10_000
+LISTED = 200
 SECONDS = 1.0
 GRACE = timedelta(seconds=10)
 """How long a spent refresh token still gives a pair: two tabs of one person may refresh at the same moment."""
@@ -65,6 +67,16 @@ class _Session(msgspec.Struct, frozen=True):
     user: Holder
 
 
+class Sitting(msgspec.Struct, frozen=True):
+    """A session as its owner sees it, without its tokens."""
+
+    id: str
+    created_at: datetime
+    refreshed_at: datetime | None
+    expires_at: datetime
+    current: bool = False
+
+
 class Held(msgspec.Struct, frozen=True):
     """A token of a session that is alive, by its id. Whether it is spent is decided when it is spent."""
 
@@ -84,6 +96,15 @@ _ASK = Ask((
         Compare("eq", Path(("token_hash",)), Slot(0, "token")), Compare("gt", Path(("expires_at",)), Now()), *_ALIVE,
     ))),
 ))  # fmt: skip
+_OWN = Listing(
+    SESSION,
+    Selection(False, tuple((name, name) for name in ("id", "created_at", "refreshed_at", "expires_at"))),
+    And((
+        Compare("eq", Path(("user", "id")), Slot(0, "user")), IsNull(Path(("ended_at",))),
+        Compare("gt", Path(("expires_at",)), Now()),
+    )),
+    (Sort(("created_at",), descending=True),), limit=Slot(1, "limit"),
+)  # fmt: skip
 _ASK_REFRESH = Listing(TOKEN, _HELD, And((Compare("eq", Path(("refresh_hash",)), Slot(0, "token")), *_ALIVE)))
 
 
@@ -191,14 +212,33 @@ class Sessions:
             self._seen.pop(next(iter(self._seen)))
         self._seen[key] = (moment, actor)
 
+    async def own(self, actor: Actor) -> list[Sitting]:
+        """The live sessions of an actor, the newest first, at most `LISTED`. One round trip."""
+        (found,) = await self._engine.read(Ask((_OWN,), (actor.id, LISTED)), SYSTEM)
+        read = [msgspec.json.decode(row, type=Sitting) for row in found.rows]
+        return [msgspec.structs.replace(sitting, current=sitting.id == actor.session) for sitting in read]
+
+    async def end_own(self, tx: Transaction, user: str, session: str) -> None:
+        """End one live session of a user in a transaction with system authority; then call `forget`.
+
+        Raises `NotFound` where it has ended, is of somebody else or is no session.
+        """
+        owner = Compare("eq", Path(("user", "id")), Slot(0, "user"))
+        guard = And((owner, IsNull(Path(("ended_at",))), Compare("gt", Path(("expires_at",)), Now())))
+        if not await _holding(tx, Update(SESSION, session, {"ended_at": self._engine.clock()}, guard, (user,))):
+            raise NotFound()
+
     async def end(self, tx: Transaction, session: str) -> None:
         """End one session in a transaction with system authority; call `forget` once it is committed."""
         await tx.write(Update(SESSION, session, {"ended_at": self._engine.clock()}))
 
-    async def end_all(self, tx: Transaction, user: str) -> None:
-        """End every session of a user in a transaction with system authority; then call `forget`."""
+    async def end_all(self, tx: Transaction, user: str, *, but: str = "") -> None:
+        """End every session of a user, but one, in a transaction with system authority; then call `forget`."""
         owner = reference(self._engine.schema.user, user)
-        while live := await tx.find(AccountSignIn, lambda s: (s.user == owner) & is_null(s.ended_at)):
+        kept = UUID(but) if but else UUID(int=0)
+        while live := await tx.find(
+            AccountSignIn, lambda s: (s.user == owner) & (s.id != kept) & is_null(s.ended_at)
+        ):  # fmt: skip
             for session in live:
                 await self.end(tx, str(session.id))
 
