@@ -1,4 +1,4 @@
-"""The account routes: sign-up, log-in, refresh, log-out, `me` and one's sessions, by the contract.
+"""The account routes: sign-up, log-in, refresh, log-out, `me`, one's sessions and password, by the contract.
 
 Invariant: answers for known and unknown accounts are the same; what decides is in `auth/`, and a token is in no
 address and no log.
@@ -42,6 +42,7 @@ class AccountRoutes:
         router.add("/api/auth/login", POST=self.login)
         router.add(REFRESH, POST=self.refresh)
         router.add("/api/auth/logout", POST=self.logout)
+        router.add("/api/auth/password", POST=self.password)
         router.add("/api/auth/me", GET=self.me)
         router.add("/api/auth/sessions", GET=self.sessions, DELETE=self.end_others)
         router.add("/api/auth/sessions/{id}", DELETE=self.end_one)
@@ -73,6 +74,11 @@ class AccountRoutes:
         """The signed-in user."""
         body = await self.accounts.me(request.actor)
         return json_response(request, body, f'W/"{digest(body)}"')
+
+    async def password(self, request: Request) -> Response:
+        """Choose another password; all other sessions end."""
+        await self.accounts.change_password(request.actor, await request.object())
+        return Response(204)
 
     async def sessions(self, request: Request) -> Response:
         """Where the signed-in user is signed in."""

@@ -16,6 +16,7 @@ from backstay.api.openapi_answers import (
     ACCEPTED,
     HEADERS,
     LOGIN,
+    PASSWORD,
     PROBLEM,
     REFRESH,
     SAME,
@@ -240,6 +241,11 @@ class _Document:
             "/api/auth/sessions/{id}": {"delete": self._operation(
                 "end_session", "auth", "End one session", ended, access="signed_in", problems=(404,),
                 parameters=[shared("id")],
+            )},
+            "/api/auth/password": {"post": self._operation(
+                "change_password", "auth", "Choose another password", {"204": {"description": "Changed."}},
+                access="signed_in", problems=(413, 415, 422),
+                requestBody=body(self.schemas.shared("PasswordChange", PASSWORD)),
             )},
             "/api/auth/me": {"get": self._operation(
                 "me", "auth", "Who is signed in", {**answer("The user.", user, "ETag"), **SAME}, access="signed_in",

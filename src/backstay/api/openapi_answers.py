@@ -95,6 +95,15 @@ REFRESH = {
     "required": ["refresh_token"],
     "additionalProperties": False,
 }
+PASSWORD = {
+    "type": "object",
+    "properties": {
+        "current_password": {"type": "string", "format": "password", "writeOnly": True},
+        "new_password": {"type": "string", "format": "password", "writeOnly": True, "minLength": 8, "maxLength": 128},
+    },
+    "required": ["current_password", "new_password"],
+    "additionalProperties": False,
+}
 TOKENS: dict[str, Any] = {
     "type": "object",
     "properties": {

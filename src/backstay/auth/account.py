@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from time import monotonic as monotonic_seconds
 from typing import Any
@@ -18,21 +18,24 @@ from typing import Any
 import msgspec
 
 from backstay.auth.address import canonical_address
-from backstay.auth.form import Opening, parse_entry, parse_opening, parse_refresh, refuse
+from backstay.auth.form import Opening, parse_change, parse_entry, parse_opening, parse_refresh, refuse
 from backstay.auth.models import AccountCredential
 from backstay.auth.password import Passwords, check_password
-from backstay.auth.session import HOLDER, Holder, Pair, Sessions, Sitting
-from backstay.errors import Conflict, Denied, FieldError, NotFound, NotSignedIn, Problem
+from backstay.auth.session import HOLDER, Holder, Pair, Sessions, Sitting, holding
+from backstay.errors import Conflict, Denied, FieldError, Invalid, NotFound, NotSignedIn
 from backstay.model.declare import Model
 from backstay.model.predicate import Compare, Path, Slot
 from backstay.model.value import Unfit
 from backstay.plan.actor import SYSTEM, Actor
-from backstay.plan.ask import Ask, Create, Listing, One, Selection, Update
+from backstay.plan.ask import Ask, Create, Listing, Nested, One, Selection, Update
 from backstay.store.engine import Engine
 from backstay.store.transaction import Hooks, Transaction
 
 CREDENTIAL = AccountCredential.__name__
 _ID = Selection(False, (("id", "id"),))
+_BY_ADDRESS = Compare("eq", Path(("user", "email")), Slot(0, "email"))
+_BY_USER = Compare("eq", Path(("user", "id")), Slot(0, "user"))
+_WITH_ADDRESS = Nested("user", "user", replace(HOLDER.selection, fields=(*HOLDER.selection.fields, ("email", "email"))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +55,14 @@ class SignedIn:
         return f"SignedIn({self.user_id!r})"
 
 
+class _Addressed(Holder, frozen=True):
+    email: str
+
+
 class _Credential(msgspec.Struct, frozen=True):
     id: str
     password_hash: str
-    user: Holder
+    user: _Addressed
 
 
 class _Undone(Exception):
@@ -119,7 +126,7 @@ class Accounts:
         Raises `BadRequest` `unknown_field` and `Invalid` for another body, `Unavailable` where too many wait.
         """
         entry = parse_entry(body)
-        known = await self._credential(entry.email or "")
+        known = await self._credential(_BY_ADDRESS, entry.email or "")
         if known is not None and (known.user.disabled or entry.password is None):
             known = None
         right = await self.passwords.verify(known.password_hash if known else None, entry.password or "")
@@ -187,6 +194,26 @@ class Accounts:
         if actor.id is None:
             raise NotSignedIn()
         async with self._transaction(actor.id) as tx:
+            await self.sessions.end_all(tx, actor.id, but=actor.session)
+        self.sessions.forget()
+
+    async def change_password(self, actor: Actor, body: Mapping[str, Any]) -> None:
+        """Choose another password with `{"current_password", "new_password"}`; all other sessions end.
+
+        Raises `NotSignedIn`, `BadRequest` `unknown_field`, `Invalid` for a new password that may not be chosen or a
+        current one that is wrong, `Unavailable`. Nothing is held while hashing.
+        """
+        if actor.id is None:
+            raise NotSignedIn()
+        known = await self._credential(_BY_USER, actor.id)
+        current, chosen = parse_change(body, known.user.email if known else "")
+        right = await self.passwords.verify(known.password_hash if known else None, current)
+        if known is None or not right:
+            raise _wrong_password()
+        password_hash = await self.passwords.hash(chosen)
+        async with self._transaction(actor.id) as tx:
+            if not await self._replace(tx, known, password_hash):
+                raise _wrong_password()  # it was changed meanwhile
             await self.sessions.end_all(tx, actor.id, but=actor.session)
         self.sessions.forget()
 
@@ -280,25 +307,30 @@ class Accounts:
         (found,) = await self._engine.read(Ask((listing,), (address,)), SYSTEM)
         return str(msgspec.json.decode(found.one)["id"]) if found.one is not None else None
 
-    async def _credential(self, address: str) -> _Credential | None:
-        """The password of the user with a canonical address."""
-        selection = Selection(False, (("id", "id"), ("password_hash", "password_hash")), (HOLDER,))
-        listing = Listing(CREDENTIAL, selection, Compare("eq", Path(("user", "email")), Slot(0, "email")))
-        (found,) = await self._engine.read(Ask((listing,), (address,)), SYSTEM)
+    async def _credential(self, where: Compare, value: str) -> _Credential | None:
+        """The password of a user, found by a canonical address or an id."""
+        selection = Selection(False, (("id", "id"), ("password_hash", "password_hash")), (_WITH_ADDRESS,))
+        (found,) = await self._engine.read(Ask((Listing(CREDENTIAL, selection, where),), (value,)), SYSTEM)
         return msgspec.json.decode(found.one, type=_Credential) if found.one is not None else None
 
     async def _renew(self, known: _Credential, password: str) -> None:
         """Hash a password again that was hashed with other parameters, unless it was changed meanwhile."""
         if not self.passwords.outdated(known.password_hash):
             return
-        values = {"password_hash": await self.passwords.hash(password)}
+        password_hash = await self.passwords.hash(password)
+        async with self._transaction() as tx:
+            await self._replace(tx, known, password_hash)
+
+    async def _replace(self, tx: Transaction, known: _Credential, password_hash: str) -> bool:
+        """Store another hash in the place of the known one; false where that is not there any more."""
         guard = Compare("eq", Path(("password_hash",)), Slot(0, "password_hash"))
-        try:
-            async with self._transaction() as tx:
-                await tx.write(Update(CREDENTIAL, known.id, values, guard, (known.password_hash,)))
-        except Problem as problem:
-            if problem.code != "precondition_failed":
-                raise
+        values = {"password_hash": password_hash}
+        return await holding(tx, Update(CREDENTIAL, known.id, values, guard, (known.password_hash,)))
+
+
+def _wrong_password() -> Invalid:
+    said = "is not your password."
+    return Invalid(f'"current_password" {said}', errors=[FieldError("current_password", "wrong_password", said)])
 
 
 def _address(email: object, errors: list[FieldError]) -> str:

@@ -95,6 +95,17 @@ def parse_refresh(body: Mapping[str, Any]) -> str:
     return token
 
 
+def parse_change(body: Mapping[str, Any], address: str) -> tuple[str, str]:
+    """The password somebody has and the one they choose, by the rules of a sign-up. Raises like `parse_entry`."""
+    current, chosen = _texts("change of password", body, "current_password", "new_password")
+    try:
+        return current, check_password(chosen, address)
+    except Unfit as unfit:
+        raise Invalid(
+            f'"new_password" {unfit}.', errors=[FieldError("new_password", unfit.code, f"{unfit}.")]
+        ) from None
+
+
 def refuse(errors: list[FieldError]) -> None:
     """Raise `Invalid` where there are errors, naming the first."""
     if errors:

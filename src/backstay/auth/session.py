@@ -171,13 +171,13 @@ class Sessions:
         now, session = self._engine.clock(), known.session
         unspent = IsNull(Path(("spent_at",)))
         try:
-            if not await _holding(tx, Update(TOKEN, known.id, {"spent_at": now}, unspent)):
+            if not await holding(tx, Update(TOKEN, known.id, {"spent_at": now}, unspent)):
                 spent = (await tx.get(AccountToken, known.id)).spent_at
                 if spent is None or now - spent > GRACE:
                     await self.end(tx, session.id)
                     return None
             alive = IsNull(Path(("ended_at",)))
-            if not await _holding(tx, Update(SESSION, session.id, {"refreshed_at": now}, alive)):
+            if not await holding(tx, Update(SESSION, session.id, {"refreshed_at": now}, alive)):
                 raise NotSignedIn(code="invalid_token")
         except NotFound:  # its user was deleted meanwhile
             raise NotSignedIn(code="invalid_token") from None
@@ -225,7 +225,7 @@ class Sessions:
         """
         owner = Compare("eq", Path(("user", "id")), Slot(0, "user"))
         guard = And((owner, IsNull(Path(("ended_at",))), Compare("gt", Path(("expires_at",)), Now())))
-        if not await _holding(tx, Update(SESSION, session, {"ended_at": self._engine.clock()}, guard, (user,))):
+        if not await holding(tx, Update(SESSION, session, {"ended_at": self._engine.clock()}, guard, (user,))):
             raise NotFound()
 
     async def end(self, tx: Transaction, session: str) -> None:
@@ -248,7 +248,7 @@ class Sessions:
         self._seen.clear()
 
 
-async def _holding(tx: Transaction, change: Update) -> bool:
+async def holding(tx: Transaction, change: Update) -> bool:
     """Carry out a guarded change; whether its guard held. The row is locked until the transaction ends either way."""
     try:
         await tx.write(change)
