@@ -194,3 +194,33 @@ def user_create(file: str, email: str, roles: tuple[str, ...], name: str, passwo
 
     key = _with_app(app, create, extend=True)
     click.echo(f"Created {email} ({', '.join(roles) or 'no role'}): {key}")
+
+
+@user.command("roles")
+@click.argument("file")
+@click.argument("email")
+@click.option("--role", "roles", multiple=True, help="A role to have; may be repeated.")
+def user_roles(file: str, email: str, roles: tuple[str, ...]) -> None:
+    """Give an account exactly these roles."""
+    from backstay.cli.load import load_app
+
+    async def change(running: Running) -> None:
+        await running.accounts.set_roles(email, roles)
+
+    _with_app(load_app(file), change)
+    click.echo(f"{email} has {', '.join(roles) or 'no role'} now.")
+
+
+@user.command("disable")
+@click.argument("file")
+@click.argument("email")
+@click.option("--undo", is_flag=True, help="Open the account again.")
+def user_disable(file: str, email: str, undo: bool) -> None:
+    """Shut an account and end its sessions."""
+    from backstay.cli.load import load_app
+
+    async def change(running: Running) -> None:
+        await running.accounts.disable(email, not undo)
+
+    _with_app(load_app(file), change)
+    click.echo(f"{email} is {'open' if undo else 'disabled'} now.")
