@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from backstay.api.accounts import REFRESH, AccountRoutes, bearer_token
 from backstay.api.action import Action
+from backstay.api.batch import Batch
 from backstay.api.cursor import Cursors
 from backstay.api.http import Front, Receive, Request, Response, Router, Scope, Send
 from backstay.api.pages import action_docs, serve_pages
@@ -252,6 +253,7 @@ class Running:
         router = Router()
         for entity in app.schema.by_plural().values():
             Resource(entity, self.engine, cursors, self.begin).serve(router)
+        Batch(app.schema.by_plural().values(), app.limits, self.begin).serve(router)
         for action in app.actions:
             action.serve(router, self.engine, self.context)
         AccountRoutes(self.accounts).serve(router)

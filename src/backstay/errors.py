@@ -7,8 +7,9 @@ becomes the fixed `internal_error`, so no database, driver or Python text reache
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,14 @@ class Problem(Exception):
         self.errors = tuple(errors)
         self.headers = dict(headers or {})
         super().__init__(self.detail)
+
+    def placed(self, place: str) -> Self:
+        """This problem as one of a larger input: what it names, or itself where it names nothing, is at `place`."""
+        if self.status < 500:
+            inner = [replace(error, path=f"{place}.{error.path}") for error in self.errors]
+            self.errors = tuple(inner or [FieldError(place, self.code, self.detail)])
+            self.detail = f"{place}: {self.detail}"
+        return self
 
 
 class BadRequest(Problem):

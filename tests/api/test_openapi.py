@@ -225,10 +225,10 @@ def test_the_anonymous_document_lists_what_anybody_and_any_account_may_do(schema
         "GET /api/makers", "GET /api/makers/aggregate", "GET /api/makers/{id}",
         "GET /api/tags", "GET /api/tags/aggregate", "GET /api/tags/{id}", "POST /api/tags",
         "GET /api/products", "GET /api/products/aggregate", "GET /api/products/{id}", "POST /api/products",
-        "PATCH /api/products/{id}",
+        "PATCH /api/products/{id}", "PUT /api/members/{id}", "PUT /api/tags/{id}", "PUT /api/products/{id}",
         "POST /api/auth/signup", "POST /api/auth/login", "POST /api/auth/logout", "GET /api/auth/me", "GET /healthz",
         "POST /api/auth/refresh", "GET /api/auth/sessions", "DELETE /api/auth/sessions",
-        "DELETE /api/auth/sessions/{id}", "POST /api/auth/password",
+        "DELETE /api/auth/sessions/{id}", "POST /api/auth/password", "POST /api/batch",
     }  # fmt: skip
     assert operation(found, "list_products")["security"] == [{}, {"bearer": []}]
     assert operation(found, "create_product")["security"] == [{"bearer": []}]
@@ -237,7 +237,7 @@ def test_the_anonymous_document_lists_what_anybody_and_any_account_may_do(schema
     staff = listed(document(schema, STAFF)) - listed(found)
     assert staff == {
         "DELETE /api/products/{id}", "GET /api/ledgers", "GET /api/ledgers/aggregate", "GET /api/ledgers/{id}",
-        "POST /api/ledgers",
+        "POST /api/ledgers", "PUT /api/ledgers/{id}",
     }  # fmt: skip
     assert listed(document(schema, ANONYMOUS, everything=True)) == listed(document(schema, STAFF))
     assert not any("draft" in text.lower() for text in strings(document(schema, SYSTEM)["paths"]))
@@ -408,6 +408,20 @@ def test_every_error_code_appears_with_its_status(schema: Schema) -> None:
     assert set(operation(found, "list_products")["responses"]["200"]["headers"]) == {"ETag", "Link"}
     for status in (429, 503):
         assert "Retry-After" in found["components"]["responses"][f"Problem{status}"]["headers"]
+
+
+def test_many_records_are_written_as_the_server_takes_them(schema: Schema) -> None:
+    found = document(schema, ADA)
+    sent = operation(found, "create_product")["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
+    one = {"$ref": "#/components/schemas/ProductCreate"}
+    assert sent == [one, {"type": "array", "items": one, "maxItems": 1_000}]
+    put = operation(found, "put_product")
+    assert set(put["responses"]) >= {"200", "201", "204", "403", "404", "412", "422"}
+    assert put["requestBody"]["content"]["application/json"]["schema"] == one
+    batch = found["components"]["schemas"]["Batch"]
+    jsonschema.validate({"operations": [{"method": "DELETE", "path": "/api/products/x"}]}, batch)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"operations": [{"method": "GET", "path": "/api/products/x"}]}, batch)
 
 
 def test_fixed_names_give_way_to_models() -> None:

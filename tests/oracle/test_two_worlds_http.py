@@ -306,7 +306,34 @@ def writes(viewer: str) -> Iterator[Question]:
     labels = tuple(hidden_ids(viewer, "Label"))
     yield Question("POST", "/api/product_labels", {"product": tea, "label": "ID"}, ids=labels, status=422)
     yield Question("POST", "/api/messages", {"text": "Hello"}, status=201)
+    yield from _writes_of_several(viewer)
     yield from _writes_of_a_customer(viewer) if viewer != "anonymous" else _writes_of_nobody()
+
+
+def _writes_of_several(viewer: str) -> Iterator[Question]:
+    """Lists, batches, and what is put under an id where the rules deny a new record whether or not there is one."""
+    nobody = viewer == "anonymous"
+    hidden, tea = tuple(hidden_ids(viewer, "Product")), key("Product", 11)
+    yield Question("POST", "/api/messages", [{"text": "Hello"}, {"text": "Hello again"}], status=201)
+    links = [{"product": tea, "label": key("Label", 2)}, {"product": "ID", "label": key("Label", 2)}]
+    yield Question("POST", "/api/product_labels", links, ids=hidden, status=422)
+    values = {"name": "x", "slug": "x", "price": {"amount": 1, "currency": "EUR"}, "category": key("Category", 2)}
+    for headers in ({}, {"if-none-match": "*"}):  # a new one needs a cost, which does not exist for them
+        yield Question("PUT", "/api/products/ID", values, headers, hidden, 401 if nobody else 403)
+    for model, plural in SERVED.items():
+        ids = tuple(hidden_ids(viewer, model))
+        for match in ('"1"', "*"):
+            yield Question("PUT", f"/api/{plural}/ID", {}, {"if-match": match}, ids, 412)
+        yield Question("PUT", f"/api/{plural}/ID", {"nothing": 1}, ids=ids)
+        delete = {"method": "DELETE", "path": f"/api/{plural}/ID"}
+        change = {"method": "PATCH", "path": f"/api/{plural}/ID", "body": {"nothing": 1}}
+        first = {"method": "POST", "path": "/api/messages", "body": {"text": "Hello"}}
+        yield Question("POST", "/api/batch", [first, delete], ids=ids)
+        yield Question("POST", "/api/batch", {"operations": [first, change]}, ids=ids)
+    batch = [{"method": "PATCH", "path": "/api/products/ID", "body": {"stock": 3}}]
+    yield Question("POST", "/api/batch", batch, ids=hidden, status=404)
+    batch = [{"method": "PATCH", "path": f"/api/products/{key('Product', 1)}", "body": {"stock": 3}}]
+    yield Question("POST", "/api/batch", batch, status=200)
 
 
 def _writes_of_what_is_hidden(viewer: str) -> Iterator[Question]:
@@ -389,6 +416,10 @@ def exceptions(viewer: str) -> Iterator[tuple[Question, tuple[int, str], tuple[i
     yield Question("POST", "/api/product_labels", between), taken, (201, "")
     between = {"product": key("Product", 1), "label": key("Label", 2)}
     yield Question("POST", "/api/product_labels", between), (201, ""), taken
+    chosen = f"/api/messages/{key('Message', 21)}"  # an id that is taken by a hidden record
+    yield Question("PUT", chosen, {"text": "x"}), (201, ""), (403, "denied")
+    batch = [{"method": "PUT", "path": chosen, "body": {"text": "x"}}]
+    yield Question("POST", "/api/batch", batch), (200, ""), (403, "denied")
     referred, gone = (409, "still_referenced"), (204, "")
     yield Question("DELETE", f"/api/products/{key('Product', 2)}"), gone, referred
     if viewer != "customer:chloe":  # the line is of her own order

@@ -14,6 +14,8 @@ from typing import Any
 from backstay.api.json_schema import json_schema, nullable
 from backstay.api.openapi_answers import (
     ACCEPTED,
+    BATCH,
+    BATCHED,
     HEADERS,
     LOGIN,
     PASSWORD,
@@ -122,7 +124,7 @@ class _Document:
         if actions:
             self.tags.append({"name": "actions"})
         self.tags += [{"name": "auth", "description": "Accounts and sessions."}, {"name": "operation"}]
-        return paths | self._auth() | {"/healthz": {"get": self._health()}}
+        return paths | self._batch() | self._auth() | {"/healthz": {"get": self._health()}}
 
     def _operation(
         self, name: str, tag: str, summary: str, responses: dict[str, Any], *, access: Access = "open",
@@ -178,13 +180,17 @@ class _Document:
         delete = self.view.access(entity, "delete")
         bodies = (403, 409, 413, 415, 422)
         if create is not None:
-            said_of = "The new record; without a body where its maker may not read it."
+            said_of = "The new record, without a body where its maker may not read it; of a list the readable ones."
+            made = {"oneOf": [record, self.schemas.created(entity)]} if record is not None else None
+            sent = self.schemas.create(entity, create)
+            several = {"type": "array", "items": sent, "maxItems": self.limits.max_bulk}
             found.setdefault(base, {})["post"] = self._operation(
-                f"create_{one}", entity.plural, f"Create a {_words(one)}",
-                answer(said_of, record, "Location", *(["ETag"] if readable else []), status="201"),
+                f"create_{one}", entity.plural, f"Create a {_words(one)}, or many",
+                answer(said_of, made, "Location", *(["ETag"] if readable else []), status="201"),
                 access=create, problems=bodies, description=self._rule(entity, "create"),
-                requestBody=body(self.schemas.create(entity, create)),
+                requestBody=body({"oneOf": [sent, several]}),
             )  # fmt: skip
+        self._put(entity, one, base, found)
         if update is not None:
             changed = answer("The record as it is now.", record, "ETag") if readable else {}
             unseen = {"204": {"description": "Changed; who changed it may not read it."}}
@@ -199,6 +205,31 @@ class _Document:
                 access=delete, problems=(403, 404, 409, 412), parameters=[shared("id"), shared("if_match")],
                 description=self._rule(entity, "delete"),
             )  # fmt: skip
+
+    def _put(self, entity: Entity, one: str, base: str, found: dict[str, Any]) -> None:
+        """Replacing, by who may change a record, and creating under an id, by who may create one."""
+        create, update = self.view.access(entity, "create"), self.view.access(entity, "update")
+        readable = self.view.access(entity, "read") is not None
+        access = "open" if "open" in (create, update) else create or update
+        if access is None or (create is None and not readable):
+            return
+        record = self.schemas.record(entity) if readable else None
+        responses: dict[str, Any] = {}
+        if create is not None:
+            headers = ("Location", *(["ETag"] if readable else []))
+            responses |= answer("It is new; without a body where its maker may not read it.", record, *headers,
+                                status="201")  # fmt: skip
+        if update is not None and readable:
+            responses |= answer("The record as it is now.", record, "ETag")
+            responses["204"] = {"description": "Replaced; who replaced it may not read it."}
+        sent = self.schemas.replace(entity, update) if create is None else self.schemas.create(entity, create)
+        rules = dict.fromkeys(filter(None, (self._rule(entity, "create"), self._rule(entity, "update"))))
+        found.setdefault(f"{base}/{{id}}", {})["put"] = self._operation(
+            f"put_{one}", entity.plural, f"Replace a {_words(one)}, or create one under an id", responses,
+            access=access, problems=(403, 404, 409, 412, 413, 415, 422),
+            parameters=[shared("id"), shared("if_match"), shared("if_absent")], requestBody=body(sent),
+            description="\n\n".join(["A field that is not sent gets its default, or null.", *rules]),
+        )  # fmt: skip
 
     def _rule(self, entity: Entity, action: Action) -> str:
         return f"Who may: `{describe(entity.rules[action])}`." if self.view.everything else ""
@@ -251,6 +282,16 @@ class _Document:
                 "me", "auth", "Who is signed in", {**answer("The user.", user, "ETag"), **SAME}, access="signed_in",
             )},
         }  # fmt: skip
+
+    def _batch(self) -> dict[str, Any]:
+        whole = self.schemas.shared("Batch", BATCH)
+        operations = {**BATCH["properties"]["operations"], "maxItems": self.limits.max_operations}  # type: ignore[index]
+        done = answer("All of them are done.", self.schemas.shared("BatchAnswer", BATCHED))
+        return {"/api/batch": {"post": self._operation(
+            "batch", "operation", "Several writes in one transaction", done,
+            problems=(403, 404, 405, 409, 413, 415, 422), requestBody=body({"oneOf": [whole, operations]}),
+            description="The first operation that fails undoes all; `errors` begin with its place, `operations[3]`.",
+        )}}  # fmt: skip
 
     def _health(self) -> dict[str, Any]:
         schema = {"type": "object", "properties": {"status": {"type": "string"}}}

@@ -130,6 +130,45 @@ SESSIONS = {
     }}},
     "required": ["data"],
 }  # fmt: skip
+BATCH = {
+    "type": "object",
+    "properties": {
+        "operations": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "method": {"enum": ["POST", "PUT", "PATCH", "DELETE"]},
+                    "path": {"type": "string", "examples": ["/api/things", "/api/things/{id}"]},
+                    "body": {"type": "object", "description": "What the same request alone would send."},
+                },
+                "required": ["method", "path"],
+                "additionalProperties": False,
+            },
+        },
+    },
+    "required": ["operations"],
+    "additionalProperties": False,
+}
+BATCHED = {
+    "type": "object",
+    "properties": {
+        "data": {
+            "type": "array",
+            "description": "One answer for each operation, in their order.",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "status": {"type": "integer"},
+                    "body": {"type": ["object", "null"], "description": "The record, as its writer may read it."},
+                    "location": {"type": "string", "format": "uri-reference", "description": "Of a new record."},
+                },
+                "required": ["status", "body"],
+            },
+        },
+    },
+    "required": ["data"],
+}
 ACCEPTED = {
     "type": "object",
     "properties": {"status": {"const": "accepted"}},

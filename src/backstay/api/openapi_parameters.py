@@ -155,13 +155,14 @@ def shared_parameters(limits: Limits) -> dict[str, Any]:
             "The `ETag` the change is made on: 412 when the record changed since.",
             {"type": "string"},
         ),
+        "if_absent": ("header", "`*` to create only: 412 when there is a record.", {"const": "*"}),
         "if_none_match": (
             "header",
             "The `ETag` of an answer at hand: 304 when it is still the same.",
             {"type": "string"},
         ),
     }
-    names = {"if_match": "If-Match", "if_none_match": "If-None-Match"}
+    names = {"if_match": "If-Match", "if_none_match": "If-None-Match", "if_absent": "If-None-Match"}
     return {
         key: {"name": names.get(key, key), "in": place, "description": text, "schema": schema,
               **({"required": True} if place == "path" else {})}

@@ -177,6 +177,19 @@ class Schemas:
         body = self._body(self._sent(entity, access), self._lists(entity, access))
         return self.shared(f"{entity.name}Update", {**body, "minProperties": 1})
 
+    def replace(self, entity: Entity, access: Access | None) -> dict[str, Any]:
+        """A reference to the body that replaces a record, where none can be created."""
+        fields = self._sent(entity, access or "open")
+        body = self._body(fields, self._lists(entity, access or "open"))
+        required = [field.name for field in fields if field.required]
+        return self.shared(f"{entity.name}Replace", {**body, "required": required} if required else body)
+
+    def created(self, entity: Entity) -> dict[str, Any]:
+        """A reference to many new records."""
+        several = {"type": "array", "items": self.record(entity), "maxItems": self.limits.max_bulk}
+        whole = {"type": "object", "properties": {"data": several}, "required": ["data"], "additionalProperties": False}
+        return self.shared(f"{entity.name}Created", whole)
+
     def signup(self) -> dict[str, Any]:
         """A reference to the body that opens an account: what every new user may set of themselves."""
         newcomer = replace(self.view, signed_in=True, roles=frozenset(), everything=False)

@@ -16,9 +16,11 @@ from backstay.api.render import JSON_HEADERS, digest, json_response, list_respon
 from backstay.errors import BadRequest, NotFound, UnknownField, nearest
 from backstay.model.field import Entity
 from backstay.model.predicate import Slot
+from backstay.model.value import KEY, Unfit, parse
 from backstay.plan.ask import Aggregate, Ask, Create, Delete, Listing, One, Root, Update
 from backstay.store.engine import Engine, Found
-from backstay.store.transaction import Transaction
+from backstay.store.series import Put, create_all, put
+from backstay.store.transaction import KeyTaken, Transaction
 
 _PARAMETERS: dict[type[Root], tuple[str, ...]] = {
     One: ("fields", "expand"), Listing: LIST_PARAMETERS, Aggregate: GROUP_PARAMETERS,
@@ -44,7 +46,7 @@ class Resource:
         base = f"/api/{self.entity.plural}"
         router.add(base, GET=self.list, POST=self.create)
         router.add(f"{base}/aggregate", GET=self.aggregate)
-        router.add(f"{base}/{{id}}", GET=self.get, PATCH=self.update, DELETE=self.delete)
+        router.add(f"{base}/{{id}}", GET=self.get, PUT=self.put, PATCH=self.update, DELETE=self.delete)
 
     async def _read(self, parsed: Parsed, request: Request) -> Found:
         """The answer; a plain question finds its statement by its parameters' names alone."""
@@ -104,15 +106,57 @@ class Resource:
         return one_response(request, found)
 
     async def create(self, request: Request) -> Response:
-        """A new record; 201 with it where its creator may read it, and without a body where not."""
-        values = await request.object()
+        """A new record; 201 with it where its creator may read it, and without a body where not. A list makes many."""
+        values = await request.json()
+        if isinstance(values, list):
+            return await self._create_all(values, request)
+        if not isinstance(values, dict):
+            raise BadRequest("The body must be one JSON object, or a list of them.", code="malformed_json")
         async with self.begin(request) as tx:
             key = await tx.write(Create(self.entity.name, values))
             found = await self._reread(key, request, tx)
+        return self._created(key, found, request)
+
+    def _created(self, key: str, found: Found | None, request: Request) -> Response:
         location = (b"location", f"/api/{self.entity.plural}/{key}".encode())
         if found is None:
             return Response(201, b"", [*JSON_HEADERS, location])
         return one_response(request, found, 201, [location])
+
+    async def _create_all(self, items: Sequence[Any], request: Request) -> Response:
+        """Many new records or none; 201 with those of them that their creator may read, in the order sent."""
+        async with self.begin(request) as tx:
+            keys = await create_all(tx, self.engine, self.entity.name, items)
+            found = [await self._reread(key, request, tx) for key in keys]
+        body = b'{"data":[' + b",".join(one.rows[0] for one in found if one is not None) + b"]}"
+        return Response(201, body, JSON_HEADERS)
+
+    async def put(self, request: Request) -> Response:
+        """A whole record under an id: 200 where one was replaced, 201 where it is new.
+
+        A second transaction looks again where the id was taken between looking and writing. Then it is hidden.
+        """
+        values = await request.object()
+        ask = put_of(self.entity, self._key(request), values, request)
+        try:
+            return await self._put(ask, request)
+        except KeyTaken as taken:
+            if taken.key != ask.key:
+                raise
+        try:
+            return await self._put(ask, request)
+        except KeyTaken as taken:
+            raise (taken.hidden() if taken.key == ask.key else taken) from None
+
+    async def _put(self, ask: Put, request: Request) -> Response:
+        async with self.begin(request) as tx:
+            new = await put(tx, ask)
+            found = await self._reread(ask.key, request, tx)
+        if new:
+            return self._created(ask.key, found, request)
+        if found is None:
+            return Response(204, b"", JSON_HEADERS)
+        return one_response(request, found)
 
     async def update(self, request: Request) -> Response:
         """A change of one record."""
@@ -139,6 +183,22 @@ class Resource:
     async def _reread(self, key: str, request: Request, tx: Transaction) -> Found | None:
         """The record as its writer may read it, in the same transaction."""
         return await tx.read_one(self._whole, key)
+
+
+def put_of(entity: Entity, key: str, values: dict[str, Any], request: Request) -> Put:
+    """What a PUT asks, with its `If-Match` and `If-None-Match: *`."""
+    match, none_match = request.header(b"if-match"), request.header(b"if-none-match")
+    if none_match is not None and none_match.strip() != b"*":
+        raise BadRequest("If-None-Match of a PUT takes *, for a record that is not there yet.")
+    return Put(entity.name, key_of(key), values, version_of(request), match is not None, none_match is not None)
+
+
+def key_of(text: str) -> str:
+    """An id that a client chose. What is no id names no record."""
+    try:
+        return str(parse(KEY, text))
+    except Unfit:
+        raise NotFound() from None
 
 
 def _or_parameter(error: UnknownField, root: type[Root]) -> UnknownField:

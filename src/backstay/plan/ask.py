@@ -136,6 +136,8 @@ class Update:
     version: int | None = None
     sets: Mapping[str, Operand] = field(default_factory=dict)
     """Fields set by an expression over the record; only the developer's own code can say one."""
+    whole: bool = False
+    """The values are all there is to say: a field that is not named gets its default, else null."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def plan_create(ask: Create, schema: Schema, actor: Actor, limits: Limits, key: 
     entity = schema.entities[ask.model]
     key = ask.key or key
     resolver = Resolver(schema, actor, limits)
-    rule = _permit(resolver, entity, "create")
+    rule = permit(resolver, entity, "create")
     given = parse_values(resolver, entity, ask.values, creating=True)
     values = dict(given)
     members = _members(schema, actor, limits, entity, ask.values)
@@ -62,9 +62,11 @@ def plan_update(ask: Update, schema: Schema, actor: Actor, limits: Limits, now: 
     """The plan of a change of one record."""
     entity = schema.entities[ask.model]
     resolver = Resolver(schema, actor, limits)
-    rule = _permit(resolver, entity, "update")
-    values = parse_values(resolver, entity, ask.values, creating=False)
-    condition = both(rule, *_write_rules(resolver, entity, {**ask.values, **ask.sets}))
+    rule = permit(resolver, entity, "update")
+    values = parse_values(resolver, entity, ask.values, creating=False, whole=ask.whole)
+    if ask.whole:
+        values = {**_unsaid(resolver, entity, values, ask.key, now), **values}
+    condition = both(rule, *_write_rules(resolver, entity, {**ask.values, **values, **ask.sets}))
     sets, set_params = _sets(schema, actor, limits, entity, ask.sets)
     before = _before(schema, actor, limits, entity, condition)
     after = _after(schema, actor, limits, entity, condition)
@@ -81,7 +83,7 @@ def plan_delete(ask: Delete, schema: Schema, actor: Actor, limits: Limits) -> Wr
     """The plan of the end of one record."""
     entity = schema.entities[ask.model]
     resolver = Resolver(schema, actor, limits)
-    rule = _permit(resolver, entity, "delete")
+    rule = permit(resolver, entity, "delete")
     before = _before(schema, actor, limits, entity, rule)
     return WritePlan("delete", entity, ask.key, {}, before, None, (), tuple(resolver.decisions), ask.guard_values)
 
@@ -94,7 +96,8 @@ def plan_guard(guard: Condition, entity: Entity, schema: Schema, actor: Actor, l
     return Check(source, resolver.param(ParamSpec("slot", KEY, -1)), tuple(resolver.params))
 
 
-def _permit(resolver: Resolver, entity: Entity, action: Any) -> Condition:
+def permit(resolver: Resolver, entity: Entity, action: Any) -> Condition:
+    """The rule on an action; raises what the actor is told where it can never hold."""
     rule = resolver.rule(entity, action)
     if rule == NOBODY:
         raise refusal(entity, action, resolver.actor)
@@ -104,11 +107,14 @@ def _permit(resolver: Resolver, entity: Entity, action: Any) -> Condition:
 # Values.
 
 
-def parse_values(resolver: Resolver, entity: Entity, raw: Mapping[str, Any], *, creating: bool) -> dict[str, Any]:
+def parse_values(
+    resolver: Resolver, entity: Entity, raw: Mapping[str, Any], *, creating: bool, whole: bool = False
+) -> dict[str, Any]:  # fmt: skip
     """The canonical values of the fields that this actor may write, as far as that does not depend on the record.
 
     Raises `BadRequest` `unknown_field` for what does not exist for the actor, else `Invalid` with every wrong value.
     Where a new record needs a field that does not exist for the actor, the actor can create none and is refused.
+    `whole` values of a record that is there must name what the actor may write and the record needs.
     """
     system = resolver.actor.system
     known = resolver.visible(entity)
@@ -138,16 +144,28 @@ def parse_values(resolver: Resolver, entity: Entity, raw: Mapping[str, Any], *, 
             values[name] = parse_field(field, value)
         except Unfit as unfit:
             errors.append(FieldError(name, unfit.code, f"{unfit}."))
-    if creating:
+    if creating or whole:
         errors += [
             FieldError(name, "required", "is required.")
-            for name, field in entity.fields.items() if field.required and name not in raw
-        ]  # fmt: skip
+            for name, field in entity.fields.items()
+            if field.required and name not in raw and (creating or (name in writable and not _closed(resolver, field)))
+        ]
     if errors:
         first = errors[0]
         more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
         raise Invalid(f'"{first.path}" {first.message}{more}', errors=errors)
     return values
+
+
+def _unsaid(
+    resolver: Resolver, entity: Entity, said: Mapping[str, Any], key: str, now: datetime
+) -> dict[str, Any]:  # fmt: skip
+    """The defaults of the fields that a whole record does not name, where the actor may write them."""
+    known = resolver.visible(entity)
+    return {
+        name: _default(field, said, resolver.actor, key, now) for name, field in entity.fields.items()
+        if name not in said and (field.write_only or name in known) and not _closed(resolver, field)
+    }  # fmt: skip
 
 
 def _member_errors(resolver: Resolver, relation: ToMany, raw: Any) -> list[FieldError]:

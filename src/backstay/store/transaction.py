@@ -60,6 +60,20 @@ class Change:
     key: str
 
 
+class KeyTaken(Conflict):
+    """There is a record with the id that was chosen for a new one."""
+
+    def __init__(self, entity: Entity, key: str) -> None:
+        error = FieldError("id", "not_unique", "is taken already.")
+        super().__init__(f"Another {entity.name} has this id already.", code="not_unique", errors=[error])
+        self.entity = entity
+        self.key = key
+
+    def hidden(self) -> Denied:
+        """What somebody is told who cannot see that record: the same as where the rules forbid a new one."""
+        return Denied(_DENIED["create"].format(self.entity.name))
+
+
 class Transaction:
     """Reads and writes that become true together or not at all.
 
@@ -196,7 +210,7 @@ class Transaction:
         try:
             await self._carry_out(plan, ask)
         except Taken as taken:
-            raise _not_unique(plan.entity, taken.index) from None
+            raise _not_unique(plan, taken.index) from None
         except Broken as broken:
             raise _refused(plan, broken) from None
         self.changes.append(Change(plan.action, plan.entity.name, plan.key))
@@ -333,7 +347,10 @@ def _server_set(entity: Entity, name: str) -> bool:
     return part.read_only or (part.default is not None and part.default.by_server)
 
 
-def _not_unique(entity: Entity, index: str) -> Conflict:
+def _not_unique(plan: WritePlan, index: str) -> Conflict:
+    entity = plan.entity
+    if index in (f"{entity.table}.id", f"{entity.table}_pkey", f"pk_{entity.table}"):
+        return KeyTaken(entity, plan.key)
     names: Sequence[str] = ()
     for known in entity.indexes:
         columns = [f"{entity.table}.{column}" for name in known.fields for column in entity.fields[name].columns]
