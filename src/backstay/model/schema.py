@@ -18,6 +18,8 @@ from backstay.model.rule import FieldRule, ManyRule, Rules, computed
 from backstay.model.symbol import MeSymbol, RowSymbol, Symbol, condition, misspelt, operand, refuse_identity
 from backstay.model.value import BOOLEAN, FLOAT, INTEGER, KEY, TEXT, Kind, calculated, plain
 
+_TAKEN = frozenset({"auth", "batch"})
+
 
 def declare(
     models: Sequence[type[Model]], *, user: type[Model] | None = None, hidden: Sequence[type[Model]] = ()
@@ -43,6 +45,9 @@ def declare(
         reader.read_fields(entity)
     for (name, relation), (target, rule) in reader.many_rules.items():
         _tie(reader, entities[name], relation, entities[target.__name__], rule)
+    for entity in entities.values():
+        if entity.plural in _TAKEN:
+            reader.wrong(entity.name, f"/api/{entity.plural} is an address of Backstay's own.", "Set __plural__.")
     plurals: dict[str, Entity] = {}
     for entity in entities.values():
         if (other := plurals.setdefault(entity.plural, entity)) is not entity:
