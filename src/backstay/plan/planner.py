@@ -11,7 +11,7 @@ from typing import Literal
 
 from backstay.errors import BadRequest, Denied, NotSignedIn, Problem
 from backstay.model.field import Action, Computed, Entity, Field, Schema, ToMany
-from backstay.model.predicate import ANYONE, NOBODY, Compare, Condition, HasRole, Path, Search, Slot, both, rebuild
+from backstay.model.predicate import ANYONE, NOBODY, Compare, Condition, HasRole, Path, Search, Slot, both
 from backstay.model.value import INTEGER, KEY, TEXT, Kind, plain
 from backstay.plan.actor import Actor
 from backstay.plan.ask import After, Aggregate, Ask, Listing, Nested, One, Root, Selection, Sort
@@ -24,7 +24,6 @@ from backstay.plan.tree import (
     Column,
     Expr,
     GroupRoot,
-    Guarded,
     Join,
     Leaf,
     ListRoot,
@@ -357,6 +356,3 @@ def _next(key: Order, value: Param | None) -> Predicate:
     if key.descending:
         return Test("lt", key.by, value)
     return some(Test("gt", key.by, value), Null(key.by)) if nullable(key.by) else Test("gt", key.by, value)
-
-
-__all__ = ["Guarded", "plan_read", "rebuild", "refusal"]

@@ -22,7 +22,6 @@ from backstay.model.predicate import (
     Choice,
     Compare,
     Condition,
-    HasRole,
     IsNull,
     Me,
     Not,
@@ -32,12 +31,10 @@ from backstay.model.predicate import (
     Path,
     Quantified,
     Search,
-    SignedIn,
     Slot,
     Total,
     Value,
     fold,
-    negate,
     normal,
 )
 from backstay.model.value import INSTANT, INTEGER, KEY, TEXT, Kind, Unfit, calculated, minor_units, parse, plain
@@ -572,6 +569,3 @@ def _kind_of_value(operand: Operand) -> Kind:
     value = operand.value if isinstance(operand, Value) else None
     kinds = {bool: Kind("boolean"), int: INTEGER, float: Kind("float"), str: TEXT}
     return kinds.get(type(value), TEXT)
-
-
-__all__ = ["Frame", "HasRole", "Resolver", "SignedIn", "every", "negate", "some"]
