@@ -191,7 +191,6 @@ class SQLiteStore:
         done: list[str] = []
         async with self.transaction() as tx:
             names = {row[0] for row in await tx.run("SELECT name FROM sqlite_master", ())}
-            await tx.run('CREATE TABLE IF NOT EXISTS "_sequences" (name TEXT PRIMARY KEY, value INTEGER) STRICT', ())
             if not names:
                 for text in sqlite_beginning(schema):
                     await tx.run(text, ())

@@ -17,6 +17,7 @@ from backstay.model.field import Entity, Field, Schema
 from backstay.model.folding import fold
 from backstay.model.value import Kind
 from backstay.store.dialect import literal, quoted
+from backstay.store.kept import KEPT
 
 _SQLITE: dict[str, Any] = {
     "text": sa.Text, "integer": sa.Integer, "big_integer": sa.Integer, "float": sa.REAL, "decimal": sa.Integer,
@@ -35,10 +36,12 @@ _ON_DELETE = {"restrict": "RESTRICT", "cascade": "CASCADE", "set_null": "SET NUL
 
 
 def tables(schema: Schema, dialect: str) -> sa.MetaData:
-    """The tables of all entities for one database."""
+    """The tables of all entities for one database, and those of Backstay's own."""
     metadata = sa.MetaData()
     for entity in schema.entities.values():
         _table(metadata, entity, dialect)
+    for keep in KEPT:
+        keep(metadata, dialect)
     return metadata
 
 
