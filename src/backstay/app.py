@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any, TypeAlias, TypeVar
 
 from backstay.api.accounts import REFRESH, AccountRoutes, bearer_token
@@ -28,10 +29,11 @@ from backstay.model.symbol import condition
 from backstay.plan.actor import ANONYMOUS, SYSTEM, Actor
 from backstay.plan.limits import Limits
 from backstay.plan.soundness import mistakes
-from backstay.settings import Settings, read_settings, secret_of
+from backstay.settings import Settings, keys_of, read_settings, secret_of
 from backstay.store.context import Context
 from backstay.store.engine import Engine
 from backstay.store.identity import uuid7_maker
+from backstay.store.keyring import KeyRing, ring_of
 from backstay.store.port import Store
 from backstay.store.transaction import Hooks, Moment, Transaction
 from backstay.telemetry.log import Log
@@ -261,6 +263,11 @@ class Running:
         router.add("/healthz", GET=self._healthz)
         self.router = router
         self.front = Front(router, self.identify, app.limits, self._observe)
+
+    @cached_property
+    def keys(self) -> KeyRing:
+        """The key ring: what must not be read where it lies is sealed with it."""
+        return ring_of(keys_of(self.settings), secret_of(self.settings))
 
     def context(self, request: Request) -> Context:
         """The surroundings of the user's own code for one request."""

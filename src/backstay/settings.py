@@ -7,9 +7,11 @@ first run into a file that only its owner can read.
 from __future__ import annotations
 
 import os
+import re
 import secrets
+from base64 import b64decode
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 ENVIRONMENT: dict[str, tuple[str, str]] = {
@@ -19,7 +21,11 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
     ),
     "SECRET_KEY": (
         "secret_key",
-        "Seals cursors; at least 32 characters. Made on first run where it is not set.",
+        "Seals cursors and encrypted values; at least 32 characters. Made on first run where it is not set.",
+    ),
+    "BACKSTAY_ENCRYPTION_KEYS": (
+        "encryption_keys",
+        "The keys of encrypted fields, newest first: `id:key,id:key`, each key 32 bytes in base64 or hex.",
     ),
     "HOST": ("host", "The address to listen on."),
     "PORT": ("port", "The port to listen on."),
@@ -38,7 +44,8 @@ class Settings:
     """The settings of one process."""
 
     database_url: str = ""
-    secret_key: str = ""
+    secret_key: str = field(default="", repr=False)
+    encryption_keys: str = field(default="", repr=False)
     host: str = "127.0.0.1"
     port: int = 8000
     log_level: str = "info"
@@ -78,6 +85,7 @@ def read_settings(environment: Mapping[str, str] | None = None, *, folder: str =
         raise ValueError("BACKSTAY_ACCESS_MINUTES must be at least 1.")
     if settings.secret_key and len(settings.secret_key) < 32:
         raise ValueError("SECRET_KEY must have at least 32 characters.")
+    keys_of(settings)
     return settings
 
 
@@ -94,6 +102,41 @@ def secret_of(settings: Settings) -> bytes:
     with os.fdopen(handle, "w") as file:
         file.write(secrets.token_hex(32))
     return path.read_bytes().strip()
+
+
+def keys_of(settings: Settings) -> list[tuple[str, bytes]]:
+    """The ids and bytes of the encryption keys that are set, newest first. Raises `ValueError`, and shows no key."""
+    found: dict[str, bytes] = {}
+    for number, part in enumerate(filter(None, re.split(r"[\s,]+", settings.encryption_keys)), start=1):
+        name, _, text = part.partition(":")
+        place = f"BACKSTAY_ENCRYPTION_KEYS, key {number}:"
+        if not _KEY_ID.fullmatch(name) or name.startswith("secret-"):
+            raise ValueError(
+                f"{place} write id:key; an id has up to 32 of a-z, 0-9, - and _, and not secret- in front."
+            )
+        if name in found:
+            raise ValueError(f"{place} another key has the id {name}.")
+        if (key := _key_bytes(text)) is None:
+            raise ValueError(
+                f"{place} {name} must be 32 bytes in base64 or hex, such as `openssl rand -base64 32` gives."
+            )
+        if key in found.values():
+            raise ValueError(f"{place} {name} is the same key as another one.")
+        found[name] = key
+    return list(found.items())
+
+
+_KEY_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+
+
+def _key_bytes(text: str) -> bytes | None:
+    try:
+        if re.fullmatch(r"[0-9a-fA-F]{64}", text):
+            return bytes.fromhex(text)
+        key = b64decode(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4), validate=True)
+    except ValueError:
+        return None
+    return key if len(key) == 32 else None
 
 
 def _dotenv(path: Path) -> dict[str, str]:
