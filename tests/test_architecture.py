@@ -35,7 +35,7 @@ MAKERS: dict[str, tuple[str, ...]] = {
     "Found": ENGINE,
     "Statement": COMPILER,
     "compile_read": ENGINE,
-    "compile_check": ("store/transaction.py",),
+    "compile_check": ("store/prepared.py",),
 }  # fmt: skip
 HOMES = {"backstay.plan.tree": "plan/tree.py", "backstay.store.engine": "store/engine.py",
          "backstay.store.sql": "store/sql.py"}  # fmt: skip
@@ -189,9 +189,9 @@ PLANTED = {
         "store/transaction.py makes a WritePlan",
     ),
     "a check made in the store": (
-        "store/transaction.py",
+        "store/prepared.py",
         "Check(None, None, ())",
-        "store/transaction.py makes a Check",
+        "store/prepared.py makes a Check",
     ),
     "a check left out for a link": (
         "auth/planted.py",

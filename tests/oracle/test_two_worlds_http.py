@@ -509,11 +509,11 @@ FAULTS: dict[str, tuple[str, Plant]] = {
         "GET", replaced(Resolver, "_guard", lambda guard: lambda self, part, value, frame, viewer: value),
     ),
     "field by role": ("GET", replaced(Resolver, "visible", everything)),
-    "update": ("PATCH", open_way("source", "_before", "plan_update")),
-    "delete": ("DELETE", open_way("source", "_before", "plan_delete")),
+    "update": ("PATCH", open_way("source", "_before", "_shape_update")),
+    "delete": ("DELETE", open_way("source", "_before", "_shape_delete")),
     "why a change was refused": ("PATCH", open_way("source", "_one")),
-    "links of a new record": ("POST", open_way("source", "_visible", "<genexpr>", "_links", "plan_create")),
-    "links of a change": ("PATCH", open_way("source", "_visible", "<genexpr>", "_links", "plan_update")),
+    "links of a new record": ("POST", open_way("source", "_visible", "<dictcomp>", "_sight", "_shape_create")),
+    "links of a change": ("PATCH", open_way("source", "_visible", "<dictcomp>", "_sight", "_shape_update")),
     "rule before": ("DELETE", before_is_open),  # that of a change is asked again afterwards
     "rule after": ("PATCH", after_is_forgotten),
 }  # fmt: skip

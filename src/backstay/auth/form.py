@@ -19,7 +19,7 @@ from backstay.model.value import Unfit, clean_text
 from backstay.plan.actor import Actor
 from backstay.plan.limits import Limits
 from backstay.plan.resolve import Resolver
-from backstay.plan.write import parse_values
+from backstay.plan.write import names_of, values_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def parse_opening(body: Mapping[str, Any], schema: Schema, limits: Limits, key: 
     errors: list[FieldError] = []
     values: dict[str, Any] = {}
     try:
-        values = parse_values(resolver, schema.user, own, creating=False)
+        values = values_of(names_of(resolver, schema.user, own, creating=False), own)
     except Invalid as invalid:
         errors += invalid.errors
     errors += [

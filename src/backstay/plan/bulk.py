@@ -14,7 +14,7 @@ from backstay.model.field import Schema
 from backstay.plan.actor import Actor
 from backstay.plan.limits import Limits
 from backstay.plan.resolve import Resolver
-from backstay.plan.write import parse_values, permit
+from backstay.plan.write import Names, names_of, permit, values_of
 
 
 def check_all(model: str, items: Sequence[Any], schema: Schema, actor: Actor, limits: Limits) -> None:
@@ -28,12 +28,16 @@ def check_all(model: str, items: Sequence[Any], schema: Schema, actor: Actor, li
     if len(items) > limits.max_bulk:
         raise Problem(f"At most {limits.max_bulk} records are created at once.", code="too_large")
     errors: list[FieldError] = []
+    named: dict[frozenset[str], Names] = {}
     for at, item in enumerate(items):
         if not isinstance(item, dict):
             errors.append(FieldError(str(at), "wrong_type", "must be an object."))
             continue
         try:
-            parse_values(resolver, entity, item, creating=True)
+            names = named.get(frozenset(item))
+            if names is None:
+                names = named[frozenset(item)] = names_of(resolver, entity, item, creating=True)
+            values_of(names, item)
         except BadRequest as unknown:
             raise unknown.placed(str(at)) from None
         except Invalid as invalid:

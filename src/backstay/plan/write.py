@@ -1,15 +1,17 @@
 """A change becomes a `WritePlan` here: values checked against the declaration, rules as checks before and after.
 
+What its names and the standing of its actor decide is its `Shape`, which the store remembers; values come after that.
+
 Invariant: a rule about the new row is checked on the row as it stands in the database after the change, hooks
 included; a rule on an update holds for the row before *and* after. No value is written that its field did not take.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from backstay.errors import BadRequest, FieldError, Invalid, NotSignedIn, nearest
 from backstay.model.field import Entity, Field, Schema, ToMany
@@ -30,62 +32,157 @@ from backstay.model.predicate import (
 )
 from backstay.model.value import KEY, TEXT, Kind, Unfit, parse, slug_of
 from backstay.plan.actor import Actor
-from backstay.plan.ask import Create, Delete, Update
+from backstay.plan.ask import Create, Delete, Update, Write
 from backstay.plan.limits import Limits
 from backstay.plan.planner import refusal
 from backstay.plan.resolve import Resolver, every
-from backstay.plan.tree import TRUE, Check, Column, Expr, Leaf, LinkCheck, Members, ParamSpec, Record, WritePlan
+from backstay.plan.tree import (
+    TRUE,
+    Check,
+    Column,
+    Decision,
+    Expr,
+    Leaf,
+    LinkCheck,
+    Members,
+    ParamSpec,
+    Record,
+    WritePlan,
+)
 
 _MEMBERS = Kind("list", item=KEY, max_length=200)
 
 
-def plan_create(ask: Create, schema: Schema, actor: Actor, limits: Limits, key: str, now: datetime) -> WritePlan:
-    """The plan of a new record with the id of the ask, else `key`. Raises `Invalid` with every wrong value at once."""
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the names of a change mean to its actor: the fields and relations that are written, and what is wrong."""
+
+    fields: Mapping[str, Field]
+    relations: Mapping[str, ToMany]
+    closed: Mapping[str, str]
+    """Names that exist for the actor and cannot be sent, each with the reason."""
+    missing: tuple[str, ...]
+    """Fields that the record needs and that are not named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """All of a change that its names and the standing of its actor decide; remembered, so it is thought of once.
+
+    `sight` finds, for each relation that is written, whether a record can be seen by the actor.
+    """
+
+    action: Literal["create", "update", "delete"]
+    entity: Entity
+    names: Names
+    before: Check | None
+    after: Check | None
+    sight: Mapping[str, Check]
+    decisions: tuple[Decision, ...]
+    sets: tuple[tuple[str, Expr], ...] = ()
+    set_params: tuple[ParamSpec, ...] = ()
+    unsaid: tuple[Field, ...] = ()
+    """The fields that a whole record does not name and that its writer may set: they get their defaults."""
+
+
+def shape_of(ask: Write, schema: Schema, actor: Actor, limits: Limits) -> Shape:
+    """The shape of a change: `shape_key` says what it depends on. Raises what the actor is told before any value."""
+    match ask:
+        case Create():
+            return _shape_create(ask, schema, actor, limits)
+        case Update():
+            return _shape_update(ask, schema, actor, limits)
+        case Delete():
+            return _shape_delete(ask, schema, actor, limits)
+
+
+def _shape_create(ask: Create, schema: Schema, actor: Actor, limits: Limits) -> Shape:
     entity = schema.entities[ask.model]
-    key = ask.key or key
     resolver = Resolver(schema, actor, limits)
     rule = permit(resolver, entity, "create")
-    given = parse_values(resolver, entity, ask.values, creating=True)
-    values = dict(given)
-    members = _members(schema, actor, limits, entity, ask.values)
-    for field in entity.fields.values():
-        if field.name not in values:
-            values[field.name] = _default(field, values, actor, key, now)
-    conditions = [rule, *_write_rules(resolver, entity, ask.values)]
-    return WritePlan(
-        "create", entity, key, values, None, _after(schema, actor, limits, entity, both(*conditions)),
-        _links(schema, actor, limits, entity, given, members), tuple(resolver.decisions), members=members,
-    )  # fmt: skip
+    names = names_of(resolver, entity, ask.values, creating=True)
+    after = _after(schema, actor, limits, entity, both(rule, *_write_rules(resolver, entity, ask.values)))
+    sight = _sight(schema, actor, limits, names)
+    return Shape("create", entity, names, None, after, sight, tuple(resolver.decisions))
 
 
-def plan_update(ask: Update, schema: Schema, actor: Actor, limits: Limits, now: datetime) -> WritePlan:
-    """The plan of a change of one record."""
+def _shape_update(ask: Update, schema: Schema, actor: Actor, limits: Limits) -> Shape:
     entity = schema.entities[ask.model]
     resolver = Resolver(schema, actor, limits)
     rule = permit(resolver, entity, "update")
-    values = parse_values(resolver, entity, ask.values, creating=False, whole=ask.whole)
-    if ask.whole:
-        values = {**_unsaid(resolver, entity, values, ask.key, now), **values}
-    condition = both(rule, *_write_rules(resolver, entity, {**ask.values, **values, **ask.sets}))
+    names = names_of(resolver, entity, ask.values, creating=False, whole=ask.whole)
+    unsaid = _unsaid(resolver, entity, ask.values) if ask.whole else ()
+    written = [*ask.values, *(field.name for field in unsaid), *ask.sets]
+    condition = both(rule, *_write_rules(resolver, entity, written))
     sets, set_params = _sets(schema, actor, limits, entity, ask.sets)
     before = _before(schema, actor, limits, entity, condition)
     after = _after(schema, actor, limits, entity, condition)
-    values["updated_at"] = now
-    members = _members(schema, actor, limits, entity, ask.values)
-    links = _links(schema, actor, limits, entity, values, members)
-    decisions = tuple(resolver.decisions)
-    return WritePlan(
-        "update", entity, ask.key, values, before, after, links, decisions, ask.guard_values, sets, set_params, members
-    )
+    sight = _sight(schema, actor, limits, names, unsaid)
+    return Shape("update", entity, names, before, after, sight, tuple(resolver.decisions), sets, set_params, unsaid)
 
 
-def plan_delete(ask: Delete, schema: Schema, actor: Actor, limits: Limits) -> WritePlan:
-    """The plan of the end of one record."""
+def _shape_delete(ask: Delete, schema: Schema, actor: Actor, limits: Limits) -> Shape:
     entity = schema.entities[ask.model]
     resolver = Resolver(schema, actor, limits)
-    rule = permit(resolver, entity, "delete")
-    before = _before(schema, actor, limits, entity, rule)
-    return WritePlan("delete", entity, ask.key, {}, before, None, (), tuple(resolver.decisions), ask.guard_values)
+    before = _before(schema, actor, limits, entity, permit(resolver, entity, "delete"))
+    return Shape("delete", entity, _NOTHING, before, None, {}, tuple(resolver.decisions))
+
+
+def shape_key(ask: Write, actor: Actor) -> Hashable:
+    """What a shape depends on: changes of one key differ in values only."""
+    match ask:
+        case Create():
+            return "create", ask.model, frozenset(ask.values), actor.standing
+        case Update():
+            sets = tuple(ask.sets.items())
+            return "update", ask.model, frozenset(ask.values), sets, ask.whole, actor.standing
+        case Delete():
+            return "delete", ask.model, actor.standing
+
+
+def plan_write(ask: Write, shape: Shape, actor: Actor, key: str, now: datetime) -> WritePlan:
+    """The plan of one change of a shape, a new record with the id of the ask, else `key`.
+
+    Raises `Invalid` with every wrong value at once.
+    """
+    match ask:
+        case Create():
+            return _plan_create(ask, shape, actor, ask.key or key, now)
+        case Update():
+            return _plan_update(ask, shape, actor, now)
+        case Delete():
+            return _planned(shape, ask.key, {}, (), (), ask.guard_values)
+
+
+def _plan_create(ask: Create, shape: Shape, actor: Actor, key: str, now: datetime) -> WritePlan:
+    given = values_of(shape.names, ask.values)
+    members = _members(shape, ask.values)
+    links = _links(shape, given, members)
+    values = dict(given)
+    for field in shape.entity.fields.values():
+        if field.name not in values:
+            values[field.name] = _default(field, values, actor, key, now)
+    return _planned(shape, key, values, links, members)
+
+
+def _plan_update(ask: Update, shape: Shape, actor: Actor, now: datetime) -> WritePlan:
+    values = values_of(shape.names, ask.values)
+    if ask.whole:
+        values = {field.name: _default(field, values, actor, ask.key, now) for field in shape.unsaid} | values
+    members = _members(shape, ask.values)
+    links = _links(shape, values, members)
+    values["updated_at"] = now
+    return _planned(shape, ask.key, values, links, members, ask.guard_values)
+
+
+def _planned(
+    shape: Shape, key: str, values: dict[str, Any], links: tuple[LinkCheck, ...], members: tuple[Members, ...],
+    guard_values: tuple[Any, ...] = (),
+) -> WritePlan:  # fmt: skip
+    return WritePlan(
+        shape.action, shape.entity, key, values, shape.before, shape.after, links, shape.decisions, guard_values,
+        shape.sets, shape.set_params, members,
+    )  # fmt: skip
 
 
 def plan_guard(guard: Condition, entity: Entity, schema: Schema, actor: Actor, limits: Limits) -> Check:
@@ -107,14 +204,14 @@ def permit(resolver: Resolver, entity: Entity, action: Any) -> Condition:
 # Values.
 
 
-def parse_values(
-    resolver: Resolver, entity: Entity, raw: Mapping[str, Any], *, creating: bool, whole: bool = False
-) -> dict[str, Any]:  # fmt: skip
-    """The canonical values of the fields that this actor may write, as far as that does not depend on the record.
+def names_of(
+    resolver: Resolver, entity: Entity, given: Collection[str], *, creating: bool, whole: bool = False
+) -> Names:  # fmt: skip
+    """What these names mean to the actor, as far as that does not depend on the record.
 
-    Raises `BadRequest` `unknown_field` for what does not exist for the actor, else `Invalid` with every wrong value.
-    Where a new record needs a field that does not exist for the actor, the actor can create none and is refused.
-    `whole` values of a record that is there must name what the actor may write and the record needs.
+    Raises `BadRequest` `unknown_field` for what does not exist for the actor. Where a new record needs a field that
+    does not exist for the actor, the actor can create none and is refused. A `whole` change of a record that is there
+    must name what the actor may write and the record needs.
     """
     system = resolver.actor.system
     known = resolver.visible(entity)
@@ -124,32 +221,51 @@ def parse_values(
     }  # fmt: skip
     if creating and any(field.required and name not in writable for name, field in entity.fields.items()):
         raise refusal(entity, "create", resolver.actor)
-    unknown = [name for name in raw if name not in writable and name not in known]
+    unknown = [name for name in given if name not in writable and name not in known]
     if unknown:
         raise BadRequest(
             f'{entity.name} has no field "{unknown[0]}".{nearest(unknown[0], writable)}', code="unknown_field",
             errors=[FieldError(n, "unknown_field", f"is no field of {entity.name}.") for n in unknown],
         )  # fmt: skip
+    fields: dict[str, Field] = {}
+    relations: dict[str, ToMany] = {}
+    closed: dict[str, str] = {}
+    for name in given:
+        field = writable.get(name)
+        if (relation := entity.to_many.get(name)) is not None and relation.as_list:
+            if system or resolver.fold(relation.write) != NOBODY:
+                relations[name] = relation
+            else:
+                closed[name] = "cannot be sent."
+        elif field is None or (not system and _closed(resolver, field)):
+            closed[name] = "is set by the server and cannot be sent."
+        else:
+            fields[name] = field
+    missing = [
+        name for name, field in entity.fields.items() if field.required and name not in given
+        and (creating or (whole and name in writable and not _closed(resolver, field)))
+    ]  # fmt: skip
+    return Names(fields, relations, closed, tuple(missing))
+
+
+_NOTHING = Names({}, {}, {}, ())
+
+
+def values_of(names: Names, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The canonical values of the fields that are named. Raises `Invalid` with every wrong value."""
     values: dict[str, Any] = {}
     errors: list[FieldError] = []
     for name, value in raw.items():
-        if (relation := entity.to_many.get(name)) is not None and relation.as_list:
-            errors += _member_errors(resolver, relation, value)
-            continue
-        field = writable.get(name)
-        if field is None or (not system and _closed(resolver, field)):
-            errors.append(FieldError(name, "read_only", "is set by the server and cannot be sent."))
-            continue
         try:
-            values[name] = parse_field(field, value)
+            if (field := names.fields.get(name)) is not None:
+                values[name] = parse_field(field, value)
+            elif name in names.closed:
+                errors.append(FieldError(name, "read_only", names.closed[name]))
+            else:
+                parse(_MEMBERS, value)
         except Unfit as unfit:
             errors.append(FieldError(name, unfit.code, f"{unfit}."))
-    if creating or whole:
-        errors += [
-            FieldError(name, "required", "is required.")
-            for name, field in entity.fields.items()
-            if field.required and name not in raw and (creating or (name in writable and not _closed(resolver, field)))
-        ]
+    errors += [FieldError(name, "required", "is required.") for name in names.missing]
     if errors:
         first = errors[0]
         more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
@@ -157,38 +273,21 @@ def parse_values(
     return values
 
 
-def _unsaid(
-    resolver: Resolver, entity: Entity, said: Mapping[str, Any], key: str, now: datetime
-) -> dict[str, Any]:  # fmt: skip
-    """The defaults of the fields that a whole record does not name, where the actor may write them."""
+def _unsaid(resolver: Resolver, entity: Entity, said: Collection[str]) -> tuple[Field, ...]:
+    """The fields that a whole record does not name, where the actor may write them."""
     known = resolver.visible(entity)
-    return {
-        name: _default(field, said, resolver.actor, key, now) for name, field in entity.fields.items()
+    return tuple(
+        field for name, field in entity.fields.items()
         if name not in said and (field.write_only or name in known) and not _closed(resolver, field)
-    }  # fmt: skip
+    )  # fmt: skip
 
 
-def _member_errors(resolver: Resolver, relation: ToMany, raw: Any) -> list[FieldError]:
-    if not resolver.actor.system and resolver.fold(relation.write) == NOBODY:
-        return [FieldError(relation.name, "read_only", "cannot be sent.")]
-    try:
-        parse(_MEMBERS, raw)
-    except Unfit as unfit:
-        return [FieldError(relation.name, unfit.code, f"{unfit}.")]
-    return []
-
-
-def _members(
-    schema: Schema, actor: Actor, limits: Limits, entity: Entity, raw: Mapping[str, Any]
-) -> tuple[Members, ...]:
-    """The many-to-many relations that are written as lists of ids; `parse_values` has checked them."""
-    found = []
-    for name, relation in entity.to_many.items():
-        if relation.as_list and name in raw:
-            keys = tuple(dict.fromkeys(parse(_MEMBERS, raw[name])))
-            visible = None if actor.system else _visible(schema, actor, limits, relation.target)
-            found.append(Members(relation, keys, visible))
-    return tuple(found)
+def _members(shape: Shape, raw: Mapping[str, Any]) -> tuple[Members, ...]:
+    """The many-to-many relations that are written as lists of ids; `values_of` has checked them."""
+    return tuple(
+        Members(relation, tuple(dict.fromkeys(parse(_MEMBERS, raw[name]))), shape.sight.get(name))
+        for name, relation in shape.names.relations.items()
+    )
 
 
 def _visible(schema: Schema, actor: Actor, limits: Limits, entity: Entity) -> Check:
@@ -252,7 +351,7 @@ def _default(field: Field, values: Mapping[str, Any], actor: Actor, key: str, no
             return default.value
 
 
-def _write_rules(resolver: Resolver, entity: Entity, given: Mapping[str, Any]) -> list[Condition]:
+def _write_rules(resolver: Resolver, entity: Entity, given: Iterable[str]) -> list[Condition]:
     """The rules of the fields that are written, where they depend on the record."""
     if resolver.actor.system:
         return []
@@ -263,19 +362,21 @@ def _write_rules(resolver: Resolver, entity: Entity, given: Mapping[str, Any]) -
 # Checks.
 
 
-def _links(
-    schema: Schema, actor: Actor, limits: Limits, entity: Entity, given: Mapping[str, Any],
-    members: tuple[Members, ...],
-) -> tuple[LinkCheck, ...]:  # fmt: skip
+def _sight(
+    schema: Schema, actor: Actor, limits: Limits, names: Names, unsaid: Sequence[Field] = ()
+) -> Mapping[str, Check]:  # fmt: skip
     """What is referred to must be visible to whoever refers to it, so that no reference tells what exists."""
     if actor.system:
+        return {}
+    parts: list[Field | ToMany] = [*names.fields.values(), *unsaid, *names.relations.values()]
+    return {part.name: _visible(schema, actor, limits, part.target) for part in parts if part.target is not None}
+
+
+def _links(shape: Shape, given: Mapping[str, Any], members: tuple[Members, ...]) -> tuple[LinkCheck, ...]:
+    if not shape.sight:
         return ()
-    referred: list[tuple[str, str, Entity]] = []
-    for name, value in given.items():
-        if (target := entity.fields[name].target) is not None and value is not None:
-            referred.append((name, value, target))
-    referred += [(part.relation.name, key, part.relation.target) for part in members for key in part.keys]
-    return tuple(LinkCheck(name, value, _visible(schema, actor, limits, target)) for name, value, target in referred)
+    one = [LinkCheck(name, given[name], check) for name, check in shape.sight.items() if given.get(name) is not None]
+    return (*one, *(LinkCheck(m.relation.name, key, m.visible) for m in members if m.visible for key in m.keys))
 
 
 def _before(schema: Schema, actor: Actor, limits: Limits, entity: Entity, condition: Condition) -> Check:
@@ -284,16 +385,21 @@ def _before(schema: Schema, actor: Actor, limits: Limits, entity: Entity, condit
     frame = resolver.frame(entity)
     rule = resolver.predicate(_open(normal(condition)), [frame], viewer=False)
     source = resolver.source(frame, ANYONE, viewer=not actor.system)
-    items = []
-    for field in entity.fields.values():
-        if not field.write_only:
-            column = Column(frame.scope, field.column, field.kind, field.nullable)
-            second = [Column(frame.scope, name, TEXT, field.nullable) for name in field.columns[1:]]
-            items.append((field.name, Leaf(column, field.kind, second[0] if second else None)))
     kept = tuple(resolver.operand(replace(path, when=""), [frame], False) for path in old_paths(condition))
     key = resolver.param(ParamSpec("slot", KEY, -1))
     source = replace(source, where=every(source.where, rule))
-    return Check(source, key, tuple(resolver.params), Record(tuple(items)), kept, lock=True)
+    return Check(source, key, tuple(resolver.params), stored(entity, frame.scope), kept, lock=True)
+
+
+def stored(entity: Entity, scope: int = 0) -> Record:
+    """All stored fields of a record as they stand, but secrets that can never be read."""
+    items = []
+    for field in entity.fields.values():
+        if not field.write_only:
+            column = Column(scope, field.column, field.kind, field.nullable)
+            second = [Column(scope, name, TEXT, field.nullable) for name in field.columns[1:]]
+            items.append((field.name, Leaf(column, field.kind, second[0] if second else None)))
+    return Record(tuple(items))
 
 
 def _after(schema: Schema, actor: Actor, limits: Limits, entity: Entity, condition: Condition) -> Check | None:

@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from backstay.model.field import Schema
+from backstay.model.field import Entity, Schema
+from backstay.model.predicate import Condition
 from backstay.plan.actor import Actor
-from backstay.plan.ask import Ask
+from backstay.plan.ask import Ask, Write
 from backstay.plan.bind import binders, check_cost
 from backstay.plan.limits import Limits
 from backstay.plan.planner import plan_read
 from backstay.plan.tree import ListRoot, OneRoot
+from backstay.plan.write import plan_guard, shape_key, shape_of
 from backstay.store.port import Store, Writing
+from backstay.store.prepared import Insertions, Prepared, PreparedShape, prepare
 from backstay.store.sql import SEPARATOR, Statement, compile_read
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -68,12 +71,14 @@ class Engine:
         self.store = store
         self.limits = limits
         self.clock = clock or (lambda: datetime.now(UTC))
-        self._remembered: dict[Any, Statement] = {}
+        self.insertions = Insertions(store.dialect)
+        self._remembered: dict[Any, Any] = {}
 
     def statement(self, ask: Ask, actor: Actor) -> Statement:
         """The compiled plan of a question; remembered."""
         key = (ask.roots, actor.standing)
-        if (statement := self._remembered.get(key)) is None:
+        statement: Statement | None = self._remembered.get(key)
+        if statement is None:
             statement = compile_read(plan_read(ask, self.schema, actor, self.limits), self.store.dialect)
             statement.timed = any(spec.source == "now" for spec in statement.plan.params)
             statement.binders = binders(statement.plan.params, self.limits)
@@ -82,11 +87,29 @@ class Engine:
             self.remember(key, statement)
         return statement
 
-    def remember(self, key: Any, statement: Statement) -> None:
-        """Keep a statement; the oldest goes when there are too many."""
+    def shape(self, ask: Write, actor: Actor) -> PreparedShape:
+        """The shape of a change with its statements; remembered."""
+        key = shape_key(ask, actor)
+        if (known := self._remembered.get(key)) is None:
+            shape = shape_of(ask, self.schema, actor, self.limits)
+            known = PreparedShape(shape, self.store.dialect, self.limits)
+            self.remember(key, known)
+        return cast(PreparedShape, known)
+
+    def guard(self, condition: Condition, entity: Entity, actor: Actor) -> Prepared:
+        """The statement that finds a record if it satisfies a condition of own code; remembered."""
+        key = ("guard", entity.name, condition, actor.standing)
+        if (known := self._remembered.get(key)) is None:
+            check = plan_guard(condition, entity, self.schema, actor, self.limits)
+            known = prepare(check, self.store.dialect, self.limits)
+            self.remember(key, known)
+        return cast(Prepared, known)
+
+    def remember(self, key: Any, compiled: Statement | PreparedShape | Prepared) -> None:
+        """Keep what was planned and compiled; the oldest goes when there is too much."""
         if len(self._remembered) >= self.limits.remembered_plans:
             self._remembered.pop(next(iter(self._remembered)))
-        self._remembered[key] = statement
+        self._remembered[key] = compiled
 
     async def read(self, ask: Ask, actor: Actor, tx: Writing | None = None) -> list[Found]:
         """The answers of all roots, in order: one statement."""

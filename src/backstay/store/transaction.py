@@ -22,13 +22,12 @@ from backstay.model.symbol import RowSymbol, condition, operand, refuse_identity
 from backstay.model.value import Kind, Unfit, as_python, parse, plain
 from backstay.plan.actor import Actor
 from backstay.plan.ask import Ask, Create, Delete, Listing, Nested, One, Selection, Sort, Update
-from backstay.plan.bind import bind
-from backstay.plan.tree import Check, Members, WritePlan
-from backstay.plan.write import parse_field, plan_create, plan_delete, plan_guard, plan_update
+from backstay.plan.tree import Members, WritePlan
+from backstay.plan.write import parse_field, plan_write
 from backstay.store import rows
 from backstay.store.engine import Engine, Found, as_bytes
 from backstay.store.port import Broken, Taken, Writing
-from backstay.store.sql import compile_check, encode
+from backstay.store.prepared import Prepared, PreparedShape
 
 M = TypeVar("M", bound=Model)
 Moment: TypeAlias = Literal[
@@ -200,15 +199,11 @@ class Transaction:
     async def write(self, ask: Create | Update | Delete) -> str:
         """Carry out one change; returns the id of the record. The one road for clients and own code alike."""
         engine = self._engine
-        now = engine.clock()
-        if isinstance(ask, Create):
-            plan = plan_create(ask, engine.schema, self.actor, engine.limits, self._new_id(), now)
-        elif isinstance(ask, Update):
-            plan = plan_update(ask, engine.schema, self.actor, engine.limits, now)
-        else:
-            plan = plan_delete(ask, engine.schema, self.actor, engine.limits)
+        prepared = engine.shape(ask, self.actor)
+        key = self._new_id() if isinstance(ask, Create) and not ask.key else ask.key
+        plan = plan_write(ask, prepared.shape, self.actor, key, engine.clock())
         try:
-            await self._carry_out(plan, ask)
+            await self._carry_out(plan, ask, prepared)
         except Taken as taken:
             raise _not_unique(plan, taken.index) from None
         except Broken as broken:
@@ -216,12 +211,12 @@ class Transaction:
         self.changes.append(Change(plan.action, plan.entity.name, plan.key))
         return plan.key
 
-    async def _carry_out(self, plan: WritePlan, ask: Create | Update | Delete) -> None:
-        dialect, entity = self._engine.store.dialect, plan.entity
+    async def _carry_out(self, plan: WritePlan, ask: Create | Update | Delete, prepared: PreparedShape) -> None:
+        engine, entity = self._engine, plan.entity
         old: dict[str, Any] = {}
         kept: Sequence[Any] = ()
         if plan.before is not None:
-            old, kept = await self._row_before(plan, ask)
+            old, kept = await self._row_before(plan, ask, prepared.check(plan.before))
         if plan.action == "create":
             for name, part in entity.fields.items():
                 if part.default is not None and part.default.source == "sequence" and plan.values.get(name) is None:
@@ -229,31 +224,32 @@ class Transaction:
         await self._run_hooks("before", plan, old)
         for link in plan.links:
             kept_by_hooks = link.field in entity.to_many or plan.values.get(link.field) == link.value
-            if kept_by_hooks and not await self._holds(link.check, (link.value,)):
+            if kept_by_hooks and not await self._holds(prepared.check(link.check), (link.value,)):
                 said = "names no record that you can see."
                 raise Invalid(f'"{link.field}" {said}', errors=[FieldError(link.field, "not_found", said)])
         if plan.action == "create":
-            text, values = rows.insert(entity, plan.values, dialect)
+            change = engine.insertions.of(entity)
+            await self._writing.run(change.text, change.values(plan.values))
         elif plan.action == "update":
-            engine = self._engine
-            bound = bind(plan.set_params, (), self.actor, engine.clock(), engine.limits)
-            text, values = rows.update(plan, old, dialect, bound)
+            change = prepared.alteration(tuple(plan.values))
+            sets = prepared.set_values(self.actor, engine.clock())
+            values = change.values({**old, **plan.values, "id": plan.key})
+            await self._writing.run(change.text, [*sets, *values])
         else:
-            text, values = rows.delete(entity, plan.key, dialect)
-        await self._writing.run(text, values)
+            await self._writing.run(*rows.delete(entity, plan.key, engine.store.dialect))
         for members in plan.members:
-            await self._set_members(members, plan.key)
-        if plan.after is not None and not await self._holds(plan.after, (plan.key,), kept):
+            await self._set_members(members, plan.key, prepared)
+        if plan.after is not None and not await self._holds(prepared.check(plan.after), (plan.key,), kept):
             raise Denied(_DENIED[plan.action].format(entity.name))
         await self._run_hooks("after", plan, old)
 
-    async def _set_members(self, members: Members, key: str) -> None:
+    async def _set_members(self, members: Members, key: str, prepared: PreparedShape) -> None:
         """Make a many-to-many relation hold these records, and no others that the writer can see."""
         dialect, relation = self._engine.store.dialect, members.relation
         found = await self._writing.run(*rows.members_now(members, key, dialect))
         now = [as_bytes(row[0]).decode() for row in found]
         for member in now:
-            seen = members.visible is None or await self._holds(members.visible, (member,))
+            seen = members.visible is None or await self._holds(prepared.check(members.visible), (member,))
             if member not in members.keys and seen:
                 await self._writing.run(*rows.leave(members, key, member, dialect))
         moment = self._engine.clock()
@@ -262,19 +258,18 @@ class Transaction:
             if member not in now:
                 values = {"id": self._new_id(), "created_at": moment, "updated_at": moment}
                 values |= {relation.via: key, relation.onward: member}
-                await self._writing.run(*rows.insert(relation.through, values, dialect))
+                change = self._engine.insertions.of(relation.through)
+                await self._writing.run(change.text, change.values(values))
 
-    async def _row_before(self, plan: WritePlan, ask: Any) -> tuple[dict[str, Any], Sequence[Any]]:
-        assert plan.before is not None
-        found = await self._check(plan.before, (plan.key,))
+    async def _row_before(self, plan: WritePlan, ask: Any, before: Prepared) -> tuple[dict[str, Any], Sequence[Any]]:
+        found = await self._check(before, (plan.key,))
         if not found:
             await self._diagnose(plan)
         version, text, *kept = found[0]
         if ask.version is not None and ask.version != version:
             raise Stale()
         if ask.guard != ANYONE:
-            engine = self._engine
-            guard = plan_guard(ask.guard, plan.entity, engine.schema, self.actor, engine.limits)
+            guard = self._engine.guard(ask.guard, plan.entity, self.actor)
             if not await self._holds(guard, (*ask.guard_values, plan.key)):
                 raise Problem("The guard no longer holds.", code="precondition_failed")
         return canonical(plan.entity, msgspec.json.decode(text)), kept
@@ -286,16 +281,14 @@ class Transaction:
             raise NotFound()
         raise Denied(_DENIED[plan.action].format(plan.entity.name))
 
-    async def _check(self, check: Check, values: Sequence[Any], kept: Sequence[Any] = ()) -> list[Any]:
-        engine = self._engine
-        text, encoders = compile_check(check, engine.store.dialect)
+    async def _check(self, check: Prepared, values: Sequence[Any], kept: Sequence[Any] = ()) -> list[Any]:
         try:
-            bound = bind(check.params, values, self.actor, engine.clock(), engine.limits, kept)
+            encoded = check.values(values, self.actor, self._engine.clock(), kept)
         except Problem:
             return []  # an id that is none names no record
-        return await self._writing.run(text, encode(encoders, bound))
+        return await self._writing.run(check.text, encoded)
 
-    async def _holds(self, check: Check, values: Sequence[Any], kept: Sequence[Any] = ()) -> bool:
+    async def _holds(self, check: Prepared, values: Sequence[Any], kept: Sequence[Any] = ()) -> bool:
         return bool(await self._check(check, values, kept))
 
     async def _run_hooks(self, when: Literal["before", "after"], plan: WritePlan, old: Mapping[str, Any]) -> None:

@@ -1,0 +1,88 @@
+"""The shape of a change with its statements: everything about a write that does not depend on its values.
+
+Invariant: a shape belongs to one key of `shape_key`, so what is remembered here for one actor is only ever used for
+actors of the same standing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from backstay.model.field import Entity
+from backstay.plan.actor import Actor
+from backstay.plan.bind import Binder, binders
+from backstay.plan.limits import Limits
+from backstay.plan.tree import Check
+from backstay.plan.write import Shape
+from backstay.store import rows
+from backstay.store.dialect import Dialect
+from backstay.store.sql import Encoders, compile_check, encode
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A compiled check: its text, and what makes its parameters."""
+
+    text: str
+    encoders: Encoders
+    binders: tuple[Binder, ...]
+
+    def values(self, values: Sequence[Any], actor: Actor, now: datetime, old: Sequence[Any] = ()) -> list[Any]:
+        """The parameters as the driver takes them. Raises `BadRequest` where a value is none."""
+        return encode(self.encoders, [make(values, actor, now, old) for make in self.binders])
+
+
+def prepare(check: Check, dialect: Dialect, limits: Limits) -> Prepared:
+    """The statement of a check."""
+    text, encoders = compile_check(check, dialect)
+    return Prepared(text, encoders, binders(check.params, limits))
+
+
+@dataclass(slots=True)
+class PreparedShape:
+    """A shape, and the statements of it that were needed so far."""
+
+    shape: Shape
+    dialect: Dialect
+    limits: Limits
+    _checks: dict[int, Prepared] = field(default_factory=dict)
+    _alterations: dict[tuple[str, ...], rows.Change] = field(default_factory=dict)
+    _set_binders: tuple[Binder, ...] | None = None
+
+    def check(self, check: Check) -> Prepared:
+        """The statement of one of the shape's own checks."""
+        if (known := self._checks.get(id(check))) is None:
+            known = self._checks[id(check)] = prepare(check, self.dialect, self.limits)
+        return known
+
+    def alteration(self, names: tuple[str, ...]) -> rows.Change:
+        """The statement that changes these fields; hooks may add some to those that were named."""
+        if (known := self._alterations.get(names)) is None:
+            known = self._alterations[names] = rows.alteration(self.shape, names, self.dialect)
+        return known
+
+    def set_values(self, actor: Actor, now: datetime) -> list[Any]:
+        """The parameters of what is set by an expression."""
+        if self._set_binders is None:
+            self._set_binders = binders(self.shape.set_params, self.limits)
+        if not self._set_binders:
+            return []
+        encoders = [self.dialect.encoder(spec) for spec in self.shape.set_params]
+        return encode(tuple(enumerate(encoders)), [make((), actor, now, ()) for make in self._set_binders])
+
+
+@dataclass(slots=True)
+class Insertions:
+    """The statements that add records, by entity."""
+
+    dialect: Dialect
+    _known: dict[str, rows.Change] = field(default_factory=dict)
+
+    def of(self, entity: Entity) -> rows.Change:
+        """The statement that adds a record."""
+        if (known := self._known.get(entity.name)) is None:
+            known = self._known[entity.name] = rows.insertion(entity, self.dialect)
+        return known
