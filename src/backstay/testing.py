@@ -206,11 +206,15 @@ class Trial:
         return Person(key, canonical_address(email), await self.sign_in(key), reference(self.app.schema.user, key))
 
     async def sign_in(self, user: Person | str) -> str:
-        """A new access token of a user, such as after the time in which the last one was good."""
+        """A new access token of a user, such as after the time in which the last one was good.
+
+        Raises `LookupError` where there is no such user, or the account is disabled.
+        """
         async with self.transaction() as tx:
-            key = user.id if isinstance(user, Person) else user
-            _, token = await self.app.running.accounts.sessions.begin(tx, key)
-        return token
+            pair = await self.app.running.accounts.gate.admit(tx, user.id if isinstance(user, Person) else user)
+        if pair is None:
+            raise LookupError("There is no such user, or the account is disabled.")
+        return pair.access_token
 
     @asynccontextmanager
     async def transaction(self, *, as_: Person | str | None = None) -> AsyncIterator[Transaction]:

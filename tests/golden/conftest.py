@@ -60,7 +60,9 @@ async def open_shop(database: str, url: str) -> Door:
         for name, number in PEOPLE.items():
             person = key("Customer", number)
             spelled = "staff" if name == "sam" else f"customer:{name}"
-            _, tokens[spelled] = await running.accounts.sessions.begin(tx, person)
+            pair = await running.accounts.gate.admit(tx, person)
+            assert pair is not None
+            tokens[spelled] = pair.access_token
             actors[spelled] = Actor(person, frozenset([STAFF] if spelled == "staff" else []))
     documents = Documents(app.schema, app.limits, Cursors(secret_of(settings)))
     return Door(database, app, Driver(running.store), tokens, actors, documents)

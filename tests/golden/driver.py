@@ -10,14 +10,14 @@ from typing import Any
 
 import apsw
 
-from backstay.auth.models import AccountSession
+from backstay.auth.models import AccountToken
 from backstay.model.declare import plural_of
 from backstay.store.dialect import quoted
 from backstay.store.port import Store
 from backstay.store.postgres import PostgresStore
 from backstay.store.sqlite import SQLiteStore
 
-_SESSIONS = f"FROM {quoted(plural_of(AccountSession.__name__))} "
+_SESSIONS = f"FROM {quoted(plural_of(AccountToken.__name__))} "
 _RUNS = frozenset({"execute", "executemany", "fetch", "fetchrow", "fetchval", "fetchmany", "cursor", "copy_from_query"})
 
 

@@ -380,5 +380,7 @@ async def open_shop(url: str, filled: Iterator[Create]) -> Shop:
         tokens: dict[str, str | None] = {"anonymous": None}
         for viewer, number in VIEWERS.items():
             if number:
-                _, tokens[viewer] = await running.accounts.sessions.begin(tx, key("Customer", number))
+                pair = await running.accounts.gate.admit(tx, key("Customer", number))
+                assert pair is not None
+                tokens[viewer] = pair.access_token
     return Shop(app, settings, running, tokens)

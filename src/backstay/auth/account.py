@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from time import monotonic as monotonic_seconds
 from typing import Any
 
@@ -19,6 +20,7 @@ import msgspec
 
 from backstay.auth.address import canonical_address
 from backstay.auth.form import Opening, parse_change, parse_entry, parse_opening, parse_refresh, refuse
+from backstay.auth.gate import Gate
 from backstay.auth.models import AccountCredential
 from backstay.auth.password import Passwords, check_password
 from backstay.auth.session import HOLDER, Holder, Pair, Sessions, Sitting, holding
@@ -34,6 +36,7 @@ from backstay.store.transaction import Hooks, Transaction
 CREDENTIAL = AccountCredential.__name__
 _ID = Selection(False, (("id", "id"),))
 _BY_ADDRESS = Compare("eq", Path(("user", "email")), Slot(0, "email"))
+_SAME_HASH = Compare("eq", Path(("password_hash",)), Slot(0, "password_hash"))
 _BY_USER = Compare("eq", Path(("user", "id")), Slot(0, "user"))
 _WITH_ADDRESS = Nested("user", "user", replace(HOLDER.selection, fields=(*HOLDER.selection.fields, ("email", "email"))))
 
@@ -84,6 +87,7 @@ class Accounts:
     ) -> None:  # fmt: skip
         self.passwords = passwords or Passwords()
         self.sessions = Sessions(engine, new_id, lifetime, access, monotonic)
+        self.gate = Gate(self.sessions, engine.schema.user.name)
         self._engine = engine
         self._hooks = hooks
         self._new_id = new_id
@@ -122,7 +126,7 @@ class Accounts:
     async def login(self, body: Mapping[str, Any]) -> SignedIn:
         """Sign in with `{"email", "password"}`. Raises `NotSignedIn` `invalid_credentials`, whatever is wrong.
 
-        Four round trips and two more to begin and to commit; a failure takes one, and always one hashing.
+        Six round trips and two more to begin and to commit; a failure takes one, and always one hashing.
         Raises `BadRequest` `unknown_field` and `Invalid` for another body, `Unavailable` where too many wait.
         """
         entry = parse_entry(body)
@@ -131,10 +135,14 @@ class Accounts:
             known = None
         right = await self.passwords.verify(known.password_hash if known else None, entry.password or "")
         if known is None or not right:
-            raise NotSignedIn("The email address or the password is wrong.", code="invalid_credentials")
-        await self._renew(known, entry.password or "")
+            raise _wrong_entry()
+        newer = await self._newer(known, entry.password or "")
         async with self._transaction(known.user.id) as tx:
-            tokens = await self.sessions.open(tx, known.user.id)
+            tokens = await self.gate.admit(tx, known.user.id, partial(_unchanged, tx, known))
+            if tokens is not None and newer is not None:
+                await self._replace(tx, known, newer)
+        if tokens is None:  # disabled, or given another password, since it was looked at
+            raise _wrong_entry()
         actor = Actor(known.user.id, frozenset(known.user.roles), session=tokens.session)
         return SignedIn(known.user.id, await self.me(actor), tokens)
 
@@ -212,6 +220,7 @@ class Accounts:
             raise _wrong_password()
         password_hash = await self.passwords.hash(chosen)
         async with self._transaction(actor.id) as tx:
+            await tx.hold(self._user.name, actor.id)  # a log-in that is under way ends first, and its session with it
             if not await self._replace(tx, known, password_hash):
                 raise _wrong_password()  # it was changed meanwhile
             await self.sessions.end_all(tx, actor.id, but=actor.session)
@@ -313,19 +322,23 @@ class Accounts:
         (found,) = await self._engine.read(Ask((Listing(CREDENTIAL, selection, where),), (value,)), SYSTEM)
         return msgspec.json.decode(found.one, type=_Credential) if found.one is not None else None
 
-    async def _renew(self, known: _Credential, password: str) -> None:
-        """Hash a password again that was hashed with other parameters, unless it was changed meanwhile."""
-        if not self.passwords.outdated(known.password_hash):
-            return
-        password_hash = await self.passwords.hash(password)
-        async with self._transaction() as tx:
-            await self._replace(tx, known, password_hash)
+    async def _newer(self, known: _Credential, password: str) -> str | None:
+        """The hash of a password that was hashed with other parameters than today's."""
+        return await self.passwords.hash(password) if self.passwords.outdated(known.password_hash) else None
 
     async def _replace(self, tx: Transaction, known: _Credential, password_hash: str) -> bool:
         """Store another hash in the place of the known one; false where that is not there any more."""
-        guard = Compare("eq", Path(("password_hash",)), Slot(0, "password_hash"))
         values = {"password_hash": password_hash}
-        return await holding(tx, Update(CREDENTIAL, known.id, values, guard, (known.password_hash,)))
+        return await holding(tx, Update(CREDENTIAL, known.id, values, _SAME_HASH, (known.password_hash,)))
+
+
+async def _unchanged(tx: Transaction, known: _Credential) -> bool:
+    """Whether a password is still the one that was checked."""
+    return await tx.hold(CREDENTIAL, known.id, _SAME_HASH, (known.password_hash,))
+
+
+def _wrong_entry() -> NotSignedIn:
+    return NotSignedIn("The email address or the password is wrong.", code="invalid_credentials")
 
 
 def _wrong_password() -> Invalid:

@@ -49,8 +49,5 @@ class AccountToken(Model):
         return [unique(self.token_hash), unique(self.refresh_hash)]
 
 
-AccountSession = AccountToken
-"""What a token is looked up in; its statements are told from others by this name."""
-
 HIDDEN: tuple[type[Model], ...] = (AccountCredential, AccountSignIn, AccountToken)
 """For `declare(models, hidden=HIDDEN)`: every application with accounts has them."""

@@ -129,13 +129,8 @@ class Sessions:
         self._seen: dict[str, tuple[float, Actor]] = {}
         self._ended = 0
 
-    async def begin(self, tx: Transaction, user: str) -> tuple[str, str]:
-        """Begin a session that nobody refreshes: its id and its access token. Otherwise like `open`."""
-        pair = await self.open(tx, user)
-        return pair.session, pair.access_token
-
     async def open(self, tx: Transaction, user: str) -> Pair:
-        """Begin a session of a user in a transaction with system authority. Two round trips."""
+        """Begin a session of a user in a transaction with system authority: the gate's alone. Two round trips."""
         end = self._engine.clock() + self.lifetime
         session = await tx.write(Create(SESSION, {"user": user, "expires_at": end}, self._new_id()))
         return await self._issue(tx, session, end)

@@ -185,12 +185,14 @@ def _planned(
     )  # fmt: skip
 
 
-def plan_guard(guard: Condition, entity: Entity, schema: Schema, actor: Actor, limits: Limits) -> Check:
-    """The check that a record satisfies a condition of the developer's own."""
+def plan_guard(
+    guard: Condition, entity: Entity, schema: Schema, actor: Actor, limits: Limits, *, lock: bool = False
+) -> Check:
+    """The check that a record satisfies a condition of the developer's own; `lock` keeps the record from others."""
     resolver = Resolver(schema, actor, limits)
     frame = resolver.frame(entity)
     source = resolver.source(frame, guard, viewer=False)
-    return Check(source, resolver.param(ParamSpec("slot", KEY, -1)), tuple(resolver.params))
+    return Check(source, resolver.param(ParamSpec("slot", KEY, -1)), tuple(resolver.params), lock=lock)
 
 
 def permit(resolver: Resolver, entity: Entity, action: Any) -> Condition:

@@ -96,11 +96,11 @@ class Engine:
             self.remember(key, known)
         return cast(PreparedShape, known)
 
-    def guard(self, condition: Condition, entity: Entity, actor: Actor) -> Prepared:
+    def guard(self, condition: Condition, entity: Entity, actor: Actor, *, lock: bool = False) -> Prepared:
         """The statement that finds a record if it satisfies a condition of own code; remembered."""
-        key = ("guard", entity.name, condition, actor.standing)
+        key = ("guard", entity.name, condition, actor.standing, lock)
         if (known := self._remembered.get(key)) is None:
-            check = plan_guard(condition, entity, self.schema, actor, self.limits)
+            check = plan_guard(condition, entity, self.schema, actor, self.limits, lock=lock)
             known = prepare(check, self.store.dialect, self.limits)
             self.remember(key, known)
         return cast(Prepared, known)

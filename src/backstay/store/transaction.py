@@ -158,6 +158,15 @@ class Transaction:
             return None
         return found if found.texts else None
 
+    async def hold(self, model: str, key: str, guard: Condition = ANYONE, values: Sequence[Any] = ()) -> bool:
+        """Keep a record from other transactions until this one ends; whether it is there and the guard holds.
+
+        Whoever holds it already is waited for, and the guard, over fields of the record itself, is asked of what they
+        left behind. One round trip.
+        """
+        entity = self._engine.schema.entities[model]
+        return await self._holds(self._engine.guard(guard, entity, self.actor, lock=True), (*values, key))
+
     # Writing.
 
     async def create(self, record: M) -> M:
