@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from backstay.errors import Problem as Problem
     from backstay.model.declare import Model as Model
     from backstay.model.declare import User as User
+    from backstay.model.fact import Fact as Fact
+    from backstay.model.fact import created as created
+    from backstay.model.fact import deleted as deleted
+    from backstay.model.fact import fact as fact
+    from backstay.model.fact import updated as updated
     from backstay.model.field import Index as Index
     from backstay.model.rule import Many as Many
     from backstay.model.rule import Rules as Rules
@@ -63,6 +68,7 @@ _PLACES = {
     "app": ("App",),
     "errors": ("BadRequest", "Conflict", "Denied", "Invalid", "NotFound", "Problem"),
     "model.declare": ("Model", "User"),
+    "model.fact": ("Fact", "created", "deleted", "fact", "updated"),
     "model.field": ("Index",),
     "model.rule": (
         "Many", "Rules", "anyone", "choose", "coalesce", "computed", "contains", "current_user", "icontains", "index",

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, overload
 
 from backstay.api.accounts import REFRESH, AccountRoutes, bearer_token
 from backstay.api.action import Action
@@ -22,7 +22,9 @@ from backstay.auth.account import Accounts
 from backstay.auth.models import HIDDEN
 from backstay.auth.password import Passwords
 from backstay.errors import DeclarationError, Problem, Unavailable
+from backstay.jobs.outbox import Outbox, Reaction
 from backstay.model.declare import Model
+from backstay.model.fact import Fact, UpdateFact
 from backstay.model.rule import Predicate, nobody
 from backstay.model.schema import declare
 from backstay.model.symbol import condition
@@ -41,6 +43,8 @@ from backstay.telemetry.log import Log
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 M = TypeVar("M", bound=Model)
 Hook: TypeAlias = Callable[[Transaction, M], Awaitable[None]]
+Reacting: TypeAlias = Callable[[Context, M], Awaitable[None]]
+ReactingToUpdate: TypeAlias = Callable[[Context, M, M], Awaitable[None]]
 UpdateHook: TypeAlias = Callable[[Transaction, M, M], Awaitable[None]]
 
 
@@ -71,6 +75,7 @@ class App:
             raise DeclarationError(unsound)
         self.hooks = Hooks()
         self.actions: list[Action] = []
+        self.reactions: list[Reaction] = []
         self._seeds: list[Callable[..., Awaitable[Any]]] = []
         self.settings: Settings | None = None
         self._running: Running | None = None
@@ -119,6 +124,34 @@ class App:
 
         def keep(function: F) -> F:
             self.actions.append(Action(route, function, condition(allow), status))
+            return function
+
+        return keep
+
+    @overload
+    def on(self, fact: Fact[M], *, name: str = "") -> Callable[[Reacting[M]], Reacting[M]]: ...
+    @overload
+    def on(self, fact: UpdateFact[M], *, name: str = "") -> Callable[[ReactingToUpdate[M]], ReactingToUpdate[M]]: ...
+    def on(self, fact: Any, *, name: str = "") -> Callable[[F], F]:
+        """Run `async def reaction(ctx, record)` after a fact has become true: after commit, durably, in the background.
+
+        Facts are `created(Review)`, `updated(Review)` (the reaction is handed the old record as well),
+        `deleted(Review)`, and those that own code tells with `tx.emit(Order.paid, order)`. The record is as it was when
+        the fact became true; `ctx` has the authority of own code. A reaction is told at least once, so it must bear to
+        be told twice, and of the facts of one record in order. One that fails is told again, ten times in an hour and a
+        half, and is then given up on: `backstay outbox` lists it. Where it stands is kept under `name`, otherwise under
+        the names of the fact and the function; a new name begins with what happens from then on.
+
+        >>> @app.on(created(Note))
+        ... async def greet(ctx: Context, note: Note) -> None: ...
+        """
+
+        def keep(function: F) -> F:
+            known = name or f"{fact}:{function.__name__}"
+            if any(reaction.name == known for reaction in self.reactions):
+                raise ValueError(f'There is a reaction "{known}" already: give one of them a name=.')
+            self.schema.of(fact.model)
+            self.reactions.append(Reaction(fact, function, known))
             return function
 
         return keep
@@ -184,17 +217,23 @@ class App:
     async def start(
         self, settings: Settings | None = None, *, extend: bool | None = None, store: Store | None = None,
         clock: Callable[[], datetime] | None = None, new_id: Callable[[], str] | None = None,
-        passwords: Passwords | None = None,
+        passwords: Passwords | None = None, background: bool = False,
     ) -> Running:  # fmt: skip
         """Open the database and build the parts. In development missing tables and columns are created.
 
         What is not given is the real thing: the store of the settings, the time of day, ids of their own, Argon2.
+        With `background` this process tells reactions too, as one that serves does.
         """
         settings = settings or self.settings or read_settings()
         store = store or open_store(settings, self.limits)
         await store.open()
         done = await store.extend(self.schema) if extend or (extend is None and settings.development) else []
         self._running = Running(self, settings, store, clock=clock, new_id=new_id, passwords=passwords)
+        await self._running.engine.changes.open()
+        await self._running.outbox.open()
+        if background:
+            store.listen()
+            self._running.outbox.start()
         for sentence in done:
             self._running.log.event("info", sentence)
         return self._running
@@ -203,6 +242,7 @@ class App:
         """Close what was opened."""
         if self._running is not None:
             running, self._running = self._running, None
+            await running.outbox.stop()
             running.log.flush()
             running.accounts.close()
             await running.store.close()
@@ -221,7 +261,7 @@ class App:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 try:
-                    await self.start()
+                    await self.start(background=True)
                 except Exception as error:
                     await send({"type": "lifespan.startup.failed", "message": f"{type(error).__name__}: {error}"})
                     return
@@ -251,6 +291,7 @@ class Running:
         self.accounts = Accounts(
             self.engine, self.hooks, self.new_id, lifetime=lifetime, access=access, passwords=passwords
         )
+        self.outbox = Outbox(self.engine, app.reactions, lambda: self.context_of(SYSTEM), self.log)
         cursors = Cursors(secret_of(settings))
         router = Router()
         for entity in app.schema.by_plural().values():

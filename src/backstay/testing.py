@@ -27,11 +27,13 @@ from backstay.model.declare import plural_of
 from backstay.model.field import Schema
 from backstay.plan.actor import SYSTEM
 from backstay.settings import Settings
+from backstay.store.bell import Bell
+from backstay.store.changes import Change
 from backstay.store.dialect import Dialect, quoted
 from backstay.store.identity import uuid7_maker
 from backstay.store.port import Store, Writing
 from backstay.store.sql import Statement
-from backstay.store.tables import sequences
+from backstay.store.tables import sequences, tables
 from backstay.store.transaction import Transaction, reference
 
 BEGINNING = datetime(2030, 1, 1, tzinfo=UTC)
@@ -229,6 +231,18 @@ class Trial:
         """Run the application's seeds; returns how many records there are then."""
         return await self.app.seed_if_empty()
 
+    async def react(self) -> int:
+        """Let reactions be told of everything there is by now; returns of how many facts.
+
+        Nothing happens in the background of a trial, so that a test knows when it did.
+        """
+        return await self.app.running.outbox.drain()
+
+    async def facts(self, *, behind: int = 0) -> list[Change]:
+        """What has become true, in order: everything in the change log behind a position."""
+        await self._store.settle()
+        return await self.app.running.engine.changes.after(behind, 10_000)
+
     @contextmanager
     def counting(self) -> Iterator[list[str]]:
         """The data statements that are run in the block, a list that grows. Looking up a token is not one.
@@ -329,7 +343,8 @@ class Trial:
             raise RuntimeError(f"The database has {' and '.join(there)}: give tests an empty one of their own.")
 
     async def _empty(self) -> None:
-        names = ", ".join(quoted(entity.table) for entity in self.app.schema.entities.values())
+        kept = {"_state"}  # the epoch and the last position stay, as they do for a reader
+        names = ", ".join(quoted(name) for name in tables(self.app.schema, "postgres").tables if name not in kept)
         async with self._store.transaction() as writing:
             await writing.run(f"TRUNCATE {names}", ())
             for name in sequences(self.app.schema):
@@ -354,6 +369,23 @@ class _Watched:
     @property
     def dialect(self) -> Dialect:
         return self._store.dialect
+
+    @property
+    def bell(self) -> Bell:
+        return self._store.bell
+
+    @bell.setter
+    def bell(self, bell: Bell) -> None:
+        self._store.bell = bell
+
+    def ring(self) -> None:
+        self._store.ring()
+
+    def listen(self) -> None:
+        self._store.listen()
+
+    async def settle(self) -> None:
+        await self._store.settle()
 
     async def open(self) -> None:
         await self._store.open()

@@ -270,8 +270,8 @@ class Accounts:
 
     @asynccontextmanager
     async def _transaction(self, user: str | None = None) -> AsyncIterator[Transaction]:
-        async with self._engine.store.transaction() as writing:
-            yield Transaction(self._engine, writing, Actor(user, system=True), self._hooks, self._new_id)
+        async with Transaction.begin(self._engine, Actor(user, system=True), self._hooks, self._new_id) as tx:
+            yield tx
 
     async def _add(self, tx: Transaction, key: str, values: Mapping[str, Any], password_hash: str | None) -> None:
         await tx.write(Create(self._user.name, values, key))

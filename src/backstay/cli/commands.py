@@ -224,3 +224,46 @@ def user_disable(file: str, email: str, undo: bool) -> None:
 
     _with_app(load_app(file), change)
     click.echo(f"{email} is {'open' if undo else 'disabled'} now.")
+
+
+@backstay.group()
+def outbox() -> None:
+    """Reactions that were given up on."""
+
+
+@outbox.command("list")
+@click.argument("file")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def outbox_list(file: str, as_json: bool) -> None:
+    """List what reactions of FILE were given up on, and why."""
+    from backstay.cli.load import load_app
+
+    async def look(running: Running) -> Any:
+        return await running.outbox.positions.given_up()
+
+    found = _with_app(load_app(file), look)
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        return
+    for delivery in found:
+        click.echo(
+            f"{delivery.consumer}  {delivery.position}  {delivery.record}  {delivery.attempts} times  {delivery.error}"
+        )
+
+
+@outbox.command("retry")
+@click.argument("file")
+@click.argument("reaction")
+@click.argument("position", type=int)
+def outbox_retry(file: str, reaction: str, position: int) -> None:
+    """Tell a REACTION of FILE the fact at a POSITION again."""
+    from backstay.cli.load import load_app
+
+    async def again(running: Running) -> bool:
+        return await running.outbox.positions.again(reaction, position)
+
+    if not _with_app(load_app(file), again):
+        raise click.ClickException(f"{reaction} was not given up on at {position}: backstay outbox list {file}")
+    click.echo(f"{reaction} will be told of {position} again.")

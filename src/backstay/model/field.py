@@ -145,6 +145,11 @@ class Entity:
         return self.plural
 
     @property
+    def logged(self) -> bool:
+        """Whether its changes are kept in the change log; what proves an identity is not."""
+        return self.made or not self.hidden
+
+    @property
     def names(self) -> list[str]:
         """Every name that a path may take from here."""
         return [*self.fields, *self.computed, *self.to_many]
@@ -161,6 +166,24 @@ class Schema:
     def by_plural(self) -> dict[str, Entity]:
         """Entities by the name that stands in addresses, the served ones only."""
         return {entity.plural: entity for entity in self.entities.values() if not entity.hidden}
+
+    def followers(self, entity: Entity) -> list[tuple[Entity, Field]]:
+        """Where a record is deleted or let go with one of this entity and the change log must say so."""
+        going = self._going_with(entity)
+        return [(other, relation) for other, relation in going if self._told_of(other, {entity.name})]
+
+    def _going_with(self, entity: Entity) -> list[tuple[Entity, Field]]:
+        return [
+            (other, relation) for other in self.entities.values() for relation in other.fields.values()
+            if relation.target is entity and relation.on_delete != "restrict"
+        ]  # fmt: skip
+
+    def _told_of(self, entity: Entity, seen: set[str]) -> bool:
+        """Whether the end of a record of this entity is in the change log, its own or that of one that goes with it."""
+        if entity.logged or entity.name in seen:
+            return entity.logged
+        seen.add(entity.name)
+        return any(self._told_of(other, seen) for other, _ in self._going_with(entity))
 
     def of(self, model: type[Model]) -> Entity:
         """The entity of a declared class."""

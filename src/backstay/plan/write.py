@@ -31,7 +31,7 @@ from backstay.model.predicate import (
     rebuild,
 )
 from backstay.model.value import KEY, TEXT, Kind, Unfit, parse, slug_of
-from backstay.plan.actor import Actor
+from backstay.plan.actor import SYSTEM, Actor
 from backstay.plan.ask import Create, Delete, Update, Write
 from backstay.plan.limits import Limits
 from backstay.plan.planner import refusal
@@ -193,6 +193,16 @@ def plan_guard(
     frame = resolver.frame(entity)
     source = resolver.source(frame, guard, viewer=False)
     return Check(source, resolver.param(ParamSpec("slot", KEY, -1)), tuple(resolver.params), lock=lock)
+
+
+def plan_stored(entity: Entity, schema: Schema, limits: Limits) -> Check:
+    """The check that a record is there; it gives all that is stored of it."""
+    resolver = Resolver(schema, SYSTEM, limits)
+    frame = resolver.frame(entity)
+    source = resolver.source(frame, ANYONE, viewer=False)
+    return Check(
+        source, resolver.param(ParamSpec("slot", KEY, -1)), tuple(resolver.params), stored(entity, frame.scope)
+    )
 
 
 def permit(resolver: Resolver, entity: Entity, action: Any) -> Condition:

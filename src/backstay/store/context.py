@@ -53,5 +53,5 @@ class Context:
         `as_system` sets the rules aside for all of it. Two round trips (begin and commit) on PostgreSQL.
         """
         actor = replace(self.actor, system=True) if as_system else self.actor
-        async with self.engine.store.transaction() as writing:
-            yield Transaction(self.engine, writing, actor, self._hooks, self._new_id)
+        async with Transaction.begin(self.engine, actor, self._hooks, self._new_id) as tx:
+            yield tx

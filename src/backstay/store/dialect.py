@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from backstay.model.value import Kind
 from backstay.plan.tree import ParamSpec
@@ -73,6 +73,9 @@ def entry_kind(kind: Kind) -> Kind:
     return kind if kind.name in ("integer", "big_integer", "float", "boolean", "enum") else Kind("text")
 
 
+SlotKind: TypeAlias = Literal["text", "bigint"]
+
+
 class Dialect(Protocol):
     """The differences between databases, as text."""
 
@@ -81,6 +84,14 @@ class Dialect(Protocol):
     false: str
     gathers: bool
     """Whether a list is fetched as one joined text, where the driver makes a row dear."""
+    logs_inside: bool
+    """Whether the statement that writes a row keeps the change too; elsewhere a second one does."""
+    last_position: str
+    """The last position of the change log, as a value."""
+
+    def slot(self, position: int, kind: SlotKind) -> str:
+        """A parameter of a statement of Backstay's own."""
+        ...
 
     def param(self, position: int, spec: ParamSpec) -> str: ...
     def encoder(self, spec: ParamSpec) -> Callable[[Any], Any] | None: ...

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from backstay.model.field import Entity, Schema
+from backstay.model.field import Entity, Field, Schema
 from backstay.model.predicate import Condition
 from backstay.plan.actor import Actor
 from backstay.plan.ask import Ask, Write
@@ -19,9 +19,10 @@ from backstay.plan.bind import binders, check_cost
 from backstay.plan.limits import Limits
 from backstay.plan.planner import plan_read
 from backstay.plan.tree import ListRoot, OneRoot
-from backstay.plan.write import plan_guard, shape_key, shape_of
+from backstay.plan.write import plan_guard, plan_stored, shape_key, shape_of
+from backstay.store.changes import ChangeLog
 from backstay.store.port import Store, Writing
-from backstay.store.prepared import Insertions, Prepared, PreparedShape, prepare
+from backstay.store.prepared import EntityWrites, Prepared, PreparedShape, prepare
 from backstay.store.sql import SEPARATOR, Statement, compile_read
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -71,8 +72,10 @@ class Engine:
         self.store = store
         self.limits = limits
         self.clock = clock or (lambda: datetime.now(UTC))
-        self.insertions = Insertions(store.dialect)
+        self.writes = EntityWrites(store.dialect)
+        self.changes = ChangeLog(store)
         self._remembered: dict[Any, Any] = {}
+        self._followers: dict[str, list[tuple[Entity, Field]]] = {}
 
     def statement(self, ask: Ask, actor: Actor) -> Statement:
         """The compiled plan of a question; remembered."""
@@ -104,6 +107,20 @@ class Engine:
             known = prepare(check, self.store.dialect, self.limits)
             self.remember(key, known)
         return cast(Prepared, known)
+
+    def stored(self, entity: Entity) -> Prepared:
+        """The statement that reads all stored fields of a record, above the rules; remembered."""
+        key = ("stored", entity.name)
+        if (known := self._remembered.get(key)) is None:
+            known = prepare(plan_stored(entity, self.schema, self.limits), self.store.dialect, self.limits)
+            self.remember(key, known)
+        return cast(Prepared, known)
+
+    def followers(self, entity: Entity) -> list[tuple[Entity, Field]]:
+        """Where records are deleted or let go with one of this entity, and the change log must say so."""
+        if (known := self._followers.get(entity.name)) is None:
+            known = self._followers[entity.name] = self.schema.followers(entity)
+        return known
 
     def remember(self, key: Any, compiled: Statement | PreparedShape | Prepared) -> None:
         """Keep what was planned and compiled; the oldest goes when there is too much."""

@@ -7,6 +7,7 @@ named beside each read or write them. They are created and extended with the oth
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -22,5 +23,91 @@ def sequences(metadata: sa.MetaData, dialect: str) -> None:
         )  # fmt: skip
 
 
-KEPT: tuple[Callable[[sa.MetaData, str], None], ...] = (sequences,)
+_TRANSACTION = "pg_current_xact_id()::text::bigint"
+
+
+def changes(metadata: sa.MetaData, dialect: str) -> None:
+    """The change log (`store/changes.py`): what happened to which record, in the order in which it became true.
+
+    SQLite has one writer, so its own numbers are that order. On PostgreSQL numbers are drawn before transactions
+    commit, and the position is stamped afterwards (`store/sequencer.py`).
+    """
+    if dialect == "sqlite":
+        places = [sa.Column("position", sa.Integer, primary_key=True, autoincrement=True)]
+    else:
+        places = [
+            sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+            sa.Column("position", sa.BigInteger),
+            sa.Column(
+                "tx", sa.BigInteger, nullable=False, server_default=sa.text("pg_current_xact_id()::text::bigint")
+            ),
+        ]
+    text, number = _kinds(dialect)
+    table = sa.Table(
+        "_changes", metadata, *places,
+        sa.Column("at", number, nullable=False),
+        sa.Column("model", text, nullable=False),
+        sa.Column("record", text, nullable=False),
+        sa.Column("action", text, nullable=False),
+        sa.Column("version", number, nullable=False),
+        sa.Column("old", text),
+        sa.Column("new", text),
+        sa.Column("actor", text),
+        sa.Column("fact", text, nullable=False),
+        sqlite_strict=True, sqlite_autoincrement=True,
+    )  # fmt: skip
+    if dialect != "sqlite":
+        sa.Index("ix__changes_fresh", table.c.id, postgresql_where=table.c.position.is_(None))
+        sa.Index("uq__changes_position", table.c.position, unique=True)
+
+
+def state(metadata: sa.MetaData, dialect: str) -> None:
+    """Single values by name: the epoch of the change log, and the last position that was given (`store/changes.py`)."""
+    text, number = _kinds(dialect)
+    sa.Table(
+        "_state", metadata,
+        sa.Column("name", text, primary_key=True),
+        sa.Column("number", number, nullable=False, server_default=sa.text("0")),
+        sa.Column("value", text, nullable=False, server_default=sa.text("''")),
+        sqlite_strict=True,
+    )  # fmt: skip
+
+
+def consumers(metadata: sa.MetaData, dialect: str) -> None:
+    """How far each reader of the change log has come, and who reads for it just now (`store/positions.py`)."""
+    text, number = _kinds(dialect)
+    sa.Table(
+        "_consumers", metadata,
+        sa.Column("name", text, primary_key=True),
+        sa.Column("position", number, nullable=False),
+        sa.Column("fence", number, nullable=False, server_default=sa.text("0")),
+        sa.Column("until", number, nullable=False, server_default=sa.text("0")),
+        sqlite_strict=True,
+    )  # fmt: skip
+
+
+def deliveries(metadata: sa.MetaData, dialect: str) -> None:
+    """Changes that a reaction failed on and will be handed again, or that it was given up on (`store/positions.py`)."""
+    text, number = _kinds(dialect)
+    table = sa.Table(
+        "_deliveries", metadata,
+        sa.Column("consumer", text, primary_key=True),
+        sa.Column("position", number, primary_key=True, autoincrement=False),
+        sa.Column("record", text, nullable=False),
+        sa.Column("attempts", number, nullable=False),
+        sa.Column("due", number, nullable=False),
+        sa.Column("error", text, nullable=False),
+        sa.Column("given_up", number, nullable=False, server_default=sa.text("0")),
+        sqlite_strict=True,
+    )  # fmt: skip
+    sa.Index("ix__deliveries_due", table.c.consumer, table.c.given_up, table.c.due)
+
+
+def _kinds(dialect: str) -> tuple[Any, Any]:
+    return (sa.Text, sa.Integer) if dialect == "sqlite" else (sa.Text(collation="C"), sa.BigInteger)
+
+
+KEPT: tuple[Callable[[sa.MetaData, str], None], ...] = (
+    sequences, changes, state, consumers, deliveries,
+)  # fmt: skip
 """Each adds one table to the metadata of a database, by the name of its dialect."""

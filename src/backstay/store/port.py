@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from backstay.model.field import Schema
+from backstay.store.bell import Bell
 from backstay.store.dialect import Dialect
 from backstay.store.sql import Statement
 
@@ -48,6 +49,8 @@ class Store(Protocol):
 
     statements: int
     """Data statements run since the start; tests count with it."""
+    bell: Bell
+    """Rings when there may be changes to read."""
 
     @property
     def dialect(self) -> Dialect: ...
@@ -57,6 +60,18 @@ class Store(Protocol):
     async def read(self, statement: Statement, values: Sequence[Any]) -> list[Any]: ...
     async def run(self, text: str, values: Sequence[Any]) -> list[Any]: ...
     def transaction(self) -> AbstractAsyncContextManager[Writing]: ...
+    def ring(self) -> None:
+        """Say that changes were committed here."""
+        ...
+
+    def listen(self) -> None:
+        """From now on `bell` rings for changes of other processes too, until `close`."""
+        ...
+
+    async def settle(self) -> None:
+        """Give every committed change its position now, where that is not done by the commit itself."""
+        ...
+
     async def extend(self, schema: Schema) -> list[str]:
         """Create what the schema needs and the database lacks; returns a sentence for each thing done."""
         ...

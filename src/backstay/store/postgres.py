@@ -14,9 +14,11 @@ import asyncpg
 from backstay.errors import Unavailable
 from backstay.model.field import Schema
 from backstay.plan.limits import Limits
+from backstay.store.bell import Bell
 from backstay.store.dialect import quoted
 from backstay.store.port import Broken, Taken
 from backstay.store.postgres_dialect import PostgresDialect
+from backstay.store.sequencer import LOCK, Sequencer, stamp
 from backstay.store.sql import Statement
 
 
@@ -71,6 +73,8 @@ class PostgresStore:
         self.url = url
         self.dialect = PostgresDialect()
         self.statements = 0
+        self.bell = Bell()
+        self._sequencer = Sequencer(self._dial, self.bell)
         self._limits = limits or Limits()
         self._size = connections
         self._all: list[Connection] = []
@@ -83,8 +87,18 @@ class PostgresStore:
         self._free.append(await self._connect())
 
     async def _connect(self) -> Connection:
+        raw = await self._dial()
+        await raw.set_type_codec("text", schema="pg_catalog", format="binary", encoder=_encode, decoder=bytes)
+        # The driver takes the last day there is for infinity; the tuple form means what it says.
+        for name, encoder, decoder in (("date", _days, _date), ("timestamptz", _microseconds, _instant)):
+            await raw.set_type_codec(name, schema="pg_catalog", format="tuple", encoder=encoder, decoder=decoder)
+        connection = Connection(raw)
+        self._all.append(connection)
+        return connection
+
+    async def _dial(self) -> Any:
         try:
-            raw = await asyncpg.connect(
+            return await asyncpg.connect(
                 self.url,
                 server_settings={
                     "statement_timeout": str(self._limits.max_statement_ms), "jit": "off", "timezone": "UTC",
@@ -94,16 +108,10 @@ class PostgresStore:
             )  # fmt: skip
         except (OSError, asyncpg.PostgresError) as error:
             raise Unavailable(f"PostgreSQL does not answer: {type(error).__name__}.") from error
-        await raw.set_type_codec("text", schema="pg_catalog", format="binary", encoder=_encode, decoder=bytes)
-        # The driver takes the last day there is for infinity; the tuple form means what it says.
-        for name, encoder, decoder in (("date", _days, _date), ("timestamptz", _microseconds, _instant)):
-            await raw.set_type_codec(name, schema="pg_catalog", format="tuple", encoder=encoder, decoder=decoder)
-        connection = Connection(raw)
-        self._all.append(connection)
-        return connection
 
     async def close(self) -> None:
         """End all connections."""
+        await self._sequencer.stop()
         for connection in self._all:
             await connection.raw.close()
 
@@ -162,6 +170,25 @@ class PostgresStore:
                 yield PostgresTransaction(self, connection)
         except (OSError, asyncpg.PostgresConnectionError):
             raise Unavailable("PostgreSQL does not answer.") from None
+        finally:
+            self._give(connection)
+
+    def ring(self) -> None:
+        """Say that changes were committed here: the sequencer numbers them, and rings then."""
+        self._sequencer.written()
+
+    def listen(self) -> None:
+        """Stand for election as the sequencer, and ring for what whoever is elected has numbered."""
+        self._sequencer.start()
+
+    async def settle(self) -> None:
+        """Number what is committed, where no sequencer is at work."""
+        connection = await self._take()
+        try:
+            async with connection.raw.transaction():
+                if await connection.raw.fetchval(f"SELECT pg_try_advisory_xact_lock({LOCK})"):
+                    while await stamp(connection.raw):
+                        pass
         finally:
             self._give(connection)
 

@@ -49,6 +49,12 @@ class PostgresDialect:
     true = "TRUE"
     false = "FALSE"
     gathers = True
+    logs_inside = True
+    last_position = 'coalesce((SELECT "number" FROM "_state" WHERE "name" = \'position\'), 0)'
+
+    def slot(self, position: int, kind: str) -> str:
+        """A numbered parameter with its type."""
+        return f"${position + 1}::{kind}"
 
     def param(self, position: int, spec: ParamSpec) -> str:
         """A numbered parameter with its type."""

@@ -6,20 +6,24 @@ actors of the same standing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar, cast
 
-from backstay.model.field import Entity
+from backstay.model.field import Entity, Field
 from backstay.plan.actor import Actor
 from backstay.plan.bind import Binder, binders
 from backstay.plan.limits import Limits
 from backstay.plan.tree import Check
 from backstay.plan.write import Shape
 from backstay.store import rows
+from backstay.store.changes import appending
 from backstay.store.dialect import Dialect
 from backstay.store.sql import Encoders, compile_check, encode
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class PreparedShape:
     dialect: Dialect
     limits: Limits
     _checks: dict[int, Prepared] = field(default_factory=dict)
-    _alterations: dict[tuple[str, ...], rows.Change] = field(default_factory=dict)
+    _alterations: dict[tuple[str, ...], rows.RowWrite] = field(default_factory=dict)
     _set_binders: tuple[Binder, ...] | None = None
 
     def check(self, check: Check) -> Prepared:
@@ -58,7 +62,7 @@ class PreparedShape:
             known = self._checks[id(check)] = prepare(check, self.dialect, self.limits)
         return known
 
-    def alteration(self, names: tuple[str, ...]) -> rows.Change:
+    def alteration(self, names: tuple[str, ...]) -> rows.RowWrite:
         """The statement that changes these fields; hooks may add some to those that were named."""
         if (known := self._alterations.get(names)) is None:
             known = self._alterations[names] = rows.alteration(self.shape, names, self.dialect)
@@ -74,15 +78,41 @@ class PreparedShape:
         return encode(tuple(enumerate(encoders)), [make((), actor, now, ()) for make in self._set_binders])
 
 
-@dataclass(slots=True)
-class Insertions:
-    """The statements that add records, by entity."""
+class EntityWrites:
+    """The statements of one database that write records, by entity: those that no shape changes."""
 
-    dialect: Dialect
-    _known: dict[str, rows.Change] = field(default_factory=dict)
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self._known: dict[tuple[str, str], Any] = {}
 
-    def of(self, entity: Entity) -> rows.Change:
+    def insertion(self, entity: Entity) -> rows.RowWrite:
         """The statement that adds a record."""
-        if (known := self._known.get(entity.name)) is None:
-            known = self._known[entity.name] = rows.insertion(entity, self.dialect)
-        return known
+        return self._once("insertion", entity.name, lambda: rows.insertion(entity, self.dialect))
+
+    def removal(self, entity: Entity) -> rows.RowWrite:
+        """The statement that ends a record."""
+        return self._once("removal", entity.name, lambda: rows.removal(entity, self.dialect))
+
+    def following(self, entity: Entity, relation: Field) -> str:
+        """The statement that finds some of the records that refer to others."""
+        name = f"{entity.name}.{relation.name}"
+        return self._once("following", name, lambda: rows.following(entity, relation, self.dialect))
+
+    def many_removed(self, entity: Entity) -> str:
+        """The statement that ends records by their ids."""
+        return self._once("many_removed", entity.name, lambda: rows.many_removed(entity, self.dialect))
+
+    def many_let_go(self, entity: Entity, relation: Field) -> str:
+        """The statement that makes a relation null in records by their ids."""
+        name = f"{entity.name}.{relation.name}"
+        return self._once("many_let_go", name, lambda: rows.many_let_go(entity, relation, self.dialect))
+
+    @cached_property
+    def appending(self) -> str:
+        """The statement that keeps one change."""
+        return appending(self.dialect)
+
+    def _once(self, kind: str, name: str, make: Callable[[], T]) -> T:
+        if (known := self._known.get((kind, name))) is None:
+            known = self._known[kind, name] = make()
+        return cast(T, known)

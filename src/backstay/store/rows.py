@@ -1,20 +1,23 @@
 """How the values of a record are written into the columns of its table.
 
 Invariant: whatever stands beside a field (the folded text, the search words, the currency, the version) is written
-in the same statement as the field itself, so the two cannot disagree.
+in the same statement as the field itself, so the two cannot disagree. The row of the change log is too, where a
+database has statements that write to two tables.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from backstay.model.field import Entity, Field
 from backstay.model.folding import fold, search_text
-from backstay.model.value import KEY, TEXT
+from backstay.model.value import INSTANT, KEY, TEXT
 from backstay.plan.tree import Members, Param, ParamSpec
-from backstay.plan.write import Shape
+from backstay.plan.write import Shape, stored
+from backstay.store.changes import WriteAction, keeping, keeping_many
 from backstay.store.dialect import Dialect, quoted
 from backstay.store.sql import Compiler
 
@@ -62,12 +65,17 @@ def _words_of(entity: Entity) -> Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """The statement that adds or changes a record; the values of a record become its parameters."""
+class RowWrite:
+    """The statement that adds, changes or ends a record; the values of a record become its parameters.
+
+    Where the entity is in the change log it gives the version and the stored record as JSON. `logs` says that it keeps
+    the change itself: the parameters that `changes.keeping` names follow those of the record then.
+    """
 
     text: str
     takes: Takes
     """For each parameter that comes from the record, in order: how it is taken, and how it is encoded."""
+    logs: bool = False
 
     def values(self, record: Mapping[str, Any]) -> list[Any]:
         """The parameters as the driver takes them."""
@@ -78,18 +86,22 @@ class Change:
         return found
 
 
-def insertion(entity: Entity, dialect: Dialect) -> Change:
+_ID = Part("id", ParamSpec("fixed", KEY), lambda values: values["id"])
+
+
+def insertion(entity: Entity, dialect: Dialect) -> RowWrite:
     """The statement that adds a record with all its fields."""
     parts = [part for field in entity.fields.values() for part in parts_of(field)]
     if entity.search:
         parts.append(_words_of(entity))
-    compiler = Compiler(dialect, [part.spec for part in parts])
+    compiler = Compiler(dialect, [part.spec for part in parts], bare=True)
     names = ", ".join(quoted(part.column) for part in parts)
     params = ", ".join(compiler.expr(Param(at, part.spec.kind)) for at, part in enumerate(parts))
-    return Change(f"INSERT INTO {quoted(entity.table)} ({names}) VALUES ({params})", _takes(parts, dialect))
+    text = f"INSERT INTO {quoted(entity.table)} ({names}) VALUES ({params})"
+    return _write(text, entity, "create", parts, 0, compiler)
 
 
-def alteration(shape: Shape, names: Sequence[str], dialect: Dialect) -> Change:
+def alteration(shape: Shape, names: Sequence[str], dialect: Dialect) -> RowWrite:
     """The statement that changes these fields of a record, beside what the shape sets, and raises its version.
 
     The parameters of what the shape sets come first, then those of the record, which holds its `id` too.
@@ -98,7 +110,7 @@ def alteration(shape: Shape, names: Sequence[str], dialect: Dialect) -> Change:
     parts = [part for name in names for part in parts_of(entity.fields[name])]
     if any(name in names for name in entity.search):
         parts.append(_words_of(entity))
-    parts.append(Part("id", ParamSpec("fixed", KEY), lambda values: values["id"]))
+    parts.append(_ID)
     first = len(shape.set_params)
     compiler = Compiler(dialect, [*shape.set_params, *(part.spec for part in parts)])
     sets = [f"{quoted(name)} = {compiler.expr(expr)}" for name, expr in shape.sets]
@@ -108,11 +120,29 @@ def alteration(shape: Shape, names: Sequence[str], dialect: Dialect) -> Change:
         f'UPDATE {quoted(entity.table)} AS t0 SET {", ".join(sets)}, "_version" = t0."_version" + 1 '
         f'WHERE t0."id" = {params[-1]}'
     )
-    return Change(text, _takes(parts, dialect))
+    return _write(text, entity, "update", parts, first, compiler)
 
 
-def _takes(parts: Sequence[Part], dialect: Dialect) -> Takes:
-    return tuple((part.take, dialect.encoder(part.spec)) for part in parts)
+def removal(entity: Entity, dialect: Dialect) -> RowWrite:
+    """The statement that ends a record."""
+    compiler = Compiler(dialect, [_ID.spec])
+    text = f'DELETE FROM {quoted(entity.table)} WHERE "id" = {compiler.expr(Param(0, KEY))}'
+    return _write(text, entity, "delete", [_ID], 0, compiler)
+
+
+def _write(
+    text: str, entity: Entity, action: WriteAction, parts: Sequence[Part], first: int, compiler: Compiler
+) -> RowWrite:
+    dialect = compiler.dialect
+    takes = tuple((part.take, dialect.encoder(part.spec)) for part in parts)
+    if not entity.logged:
+        return RowWrite(text, takes)
+    compiler.bare = True
+    text += f' RETURNING "_version" AS v, {compiler.record(stored(entity))} AS j'
+    if not dialect.logs_inside:
+        return RowWrite(text, takes)
+    kept = keeping(entity.name, action, dialect, first + len(parts))
+    return RowWrite(f"WITH w AS ({text}), c AS ({kept}) SELECT v, j FROM w", takes, True)
 
 
 def members_now(members: Members, key: str, dialect: Dialect) -> tuple[str, list[Any]]:
@@ -123,11 +153,12 @@ def members_now(members: Members, key: str, dialect: Dialect) -> tuple[str, list
 
 
 def leave(members: Members, key: str, member: str, dialect: Dialect) -> tuple[str, list[Any]]:
-    """The statement that takes one record out of a many-to-many relation."""
+    """The statement that takes one record out of a many-to-many relation; gives what stood between them."""
     between, left, right = _sides(members)
     spec = ParamSpec("fixed", KEY)
     where = f"{left} = {dialect.param(0, spec)} AND {right} = {dialect.param(1, spec)}"
-    return f"DELETE FROM {between} WHERE {where}", [key, member]
+    assert members.relation.through is not None
+    return f"DELETE FROM {between} WHERE {where} {_returning(members.relation.through, dialect)}", [key, member]
 
 
 def _sides(members: Members) -> tuple[str, str, str]:
@@ -137,7 +168,62 @@ def _sides(members: Members) -> tuple[str, str, str]:
     return quoted(between.table), quoted(sides[0]), quoted(sides[1])
 
 
-def delete(entity: Entity, key: str, dialect: Dialect) -> tuple[str, list[Any]]:
-    """The statement that ends a record."""
-    spec = ParamSpec("fixed", KEY)
-    return f'DELETE FROM {quoted(entity.table)} WHERE "id" = {dialect.param(0, spec)}', [key]
+def following(entity: Entity, relation: Field, dialect: Dialect) -> str:
+    """The statement that finds and locks records that refer to some; gives id, version and record of `FOLLOWERS`."""
+    compiler = Compiler(dialect, [_MANY])
+    refers = dialect.one_of(f"t0.{quoted(relation.column)}", compiler.expr(Param(0, KEY, True)))
+    columns = f"{dialect.key(_OWN_ID)}, {_OWN_VERSION}, {compiler.record(stored(entity))}"
+    text = f'SELECT {columns} FROM {quoted(entity.table)} AS t0 WHERE {refers} ORDER BY t0."id" LIMIT {FOLLOWERS}'
+    return text + dialect.lock("t0")
+
+
+def many_removed(entity: Entity, dialect: Dialect) -> str:
+    """The statement that ends records by their ids; gives id, version and record of each. It keeps that where it can.
+
+    Parameters: the ids; where it keeps the changes, those of `changes.keeping_many`.
+    """
+    compiler = Compiler(dialect, [_MANY], bare=True)
+    named = dialect.one_of('"id"', compiler.expr(Param(0, KEY, True)))
+    text = f"DELETE FROM {quoted(entity.table)} WHERE {named} {_returning(entity, dialect)}"
+    if not (dialect.logs_inside and entity.logged):
+        return text
+    return f"WITH w AS ({text}), c AS ({keeping_many(entity.name, 'delete', dialect, 1)}) SELECT k, v, j FROM w"
+
+
+def many_let_go(entity: Entity, relation: Field, dialect: Dialect) -> str:
+    """The statement that makes a relation null in records by their ids; gives id, version and record of each.
+
+    Parameters: the ids, the instant; where it keeps the changes, those of `changes.keeping_many`.
+    """
+    compiler = Compiler(dialect, [_MANY, ParamSpec("fixed", INSTANT)], bare=True)
+    table, named = quoted(entity.table), dialect.one_of('"id"', compiler.expr(Param(0, KEY, True)))
+    sets = f'{quoted(relation.column)} = NULL, "updated_at" = {compiler.expr(Param(1, INSTANT))}'
+    text = f'UPDATE {table} SET {sets}, "_version" = "_version" + 1 WHERE {named} {_returning(entity, dialect)}'
+    if not (dialect.logs_inside and entity.logged):
+        return text
+    was = f"SELECT {dialect.key(quoted('id'))} AS k, {compiler.record(stored(entity))} AS j FROM {table} WHERE {named}"
+    kept = keeping_many(entity.name, "update", dialect, 2)
+    return f"WITH was AS ({was}), w AS ({text}), c AS ({kept}) SELECT k, v, j FROM w"
+
+
+def _returning(entity: Entity, dialect: Dialect) -> str:
+    record = Compiler(dialect, [], bare=True).record(stored(entity))
+    return f"RETURNING {dialect.key(quoted('id'))} AS k, {quoted('_version')} AS v, {record} AS j"
+
+
+def ids(keys: Sequence[str], dialect: Dialect) -> Any:
+    """Many ids as one parameter."""
+    encoder = dialect.encoder(_MANY)
+    return encoder(keys) if encoder is not None else keys
+
+
+def instant(moment: datetime, dialect: Dialect) -> Any:
+    """An instant as a parameter."""
+    encoder = dialect.encoder(ParamSpec("fixed", INSTANT))
+    return encoder(moment) if encoder is not None else moment
+
+
+FOLLOWERS = 1_000
+_OWN_ID = 't0."id"'
+_OWN_VERSION = 't0."_version"'
+_MANY = ParamSpec("fixed", KEY, many=True)

@@ -123,9 +123,11 @@ def compile_read(plan: ReadPlan, dialect: Dialect) -> Statement:
 class Compiler:
     """Writes the text of one plan. Parameters that it turns out not to need are left out."""
 
-    def __init__(self, dialect: Dialect, params: Sequence[ParamSpec]) -> None:
+    def __init__(self, dialect: Dialect, params: Sequence[ParamSpec], *, bare: bool = False) -> None:
         self.dialect = dialect
         self.params = params
+        self.bare = bare
+        """Whether columns stand without their table, as RETURNING wants them."""
         self._used: dict[int, int] = {}
 
     @property
@@ -282,7 +284,7 @@ class Compiler:
                 position = self._used.setdefault(index, len(self._used))
                 return self.dialect.param(position, self.params[index])
             case Column(scope, name):
-                return f"{alias(scope)}.{quoted(name)}"
+                return quoted(name) if self.bare else f"{alias(scope)}.{quoted(name)}"
             case Lookup(entity, scope, key, where, value):
                 inner = alias(scope)
                 rule = f" AND {self.predicate(where)}" if where != Constant(True) else ""

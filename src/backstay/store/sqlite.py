@@ -19,6 +19,7 @@ import apsw
 from backstay.errors import Unavailable
 from backstay.model.field import Schema
 from backstay.plan.limits import Limits
+from backstay.store.bell import Bell
 from backstay.store.dialect import quoted
 from backstay.store.port import Broken, Taken
 from backstay.store.sql import Statement
@@ -30,6 +31,7 @@ _STEPS = 2_000  # virtual machine instructions between two looks at the budget
 _IDLE = -(2**62)
 _APART = 100  # how often a statement that was too long runs on a thread before the loop tries it again
 _THREADS = 2
+_LISTEN = 0.05  # seconds between two looks for what other processes wrote
 
 
 class SQLiteTransaction:
@@ -59,6 +61,8 @@ class SQLiteStore:
         self.path = path
         self.dialect = SQLiteDialect()
         self.statements = 0
+        self.bell = Bell()
+        self._listening: asyncio.Task[None] | None = None
         self._limits = limits or Limits()
         self._uri = "file::memory:?cache=private" if path == ":memory:" else path
         self._lock = asyncio.Lock()
@@ -97,6 +101,9 @@ class SQLiteStore:
 
     async def close(self) -> None:
         """Close the file; the write-ahead log is folded in."""
+        if self._listening is not None:
+            self._listening.cancel()
+            self._listening = None
         if self._pool is not None:
             self._pool.shutdown()
         for connection in self._spare:
@@ -174,6 +181,27 @@ class SQLiteStore:
             raise _constraint(error) from None
         except (apsw.FullError, apsw.IOError, apsw.BusyError):
             raise Unavailable("The database cannot be written just now.") from None
+
+    def ring(self) -> None:
+        """Say that changes were committed here."""
+        self.bell.ring()
+
+    def listen(self) -> None:
+        """Ring for other processes too: the file tells by a number whether somebody else has written to it."""
+        if self._listening is None and self.path != ":memory:":
+            self._listening = asyncio.get_running_loop().create_task(self._listen())
+
+    async def _listen(self) -> None:
+        seen = None
+        while True:
+            (now,) = self._reader.execute("PRAGMA data_version").fetchall()
+            if now != seen:
+                seen = now
+                self.bell.ring()
+            await asyncio.sleep(_LISTEN)
+
+    async def settle(self) -> None:
+        """Nothing: one writer gives positions as it commits."""
 
     async def extend(self, schema: Schema) -> list[str]:
         """Create tables, columns and indexes that are missing."""

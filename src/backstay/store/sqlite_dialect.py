@@ -57,6 +57,12 @@ class SQLiteDialect:
     true = "1"
     false = "0"
     gathers = False
+    logs_inside = False  # it has no statement that writes to two tables
+    last_position = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = '_changes'), 0)"
+
+    def slot(self, position: int, kind: str) -> str:
+        """A numbered parameter."""
+        return f"?{position + 1}"
 
     def param(self, position: int, spec: ParamSpec) -> str:
         """A numbered parameter; arrays are JSON text, taken apart where they are used."""

@@ -1,12 +1,13 @@
 """The user's own code reads and writes through a `Transaction`: the same plans and the same rules as any client.
 
-Invariant: every write goes through `create`, `update` or `delete` here, whoever asked for it, so hooks, checks
-and what will be built on them (the change log, the outbox) have one place.
+Invariant: every write goes through `Transaction.write`, whoever asked for it, so checks and hooks have one place; the
+row itself and its change are written by `store/writer.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 from uuid import UUID
@@ -15,6 +16,7 @@ import msgspec
 
 from backstay.errors import Conflict, Denied, FieldError, Invalid, NotFound, Problem, Stale
 from backstay.model.declare import Model
+from backstay.model.fact import Fact
 from backstay.model.field import Entity
 from backstay.model.predicate import ANYONE, Condition, Path, Slot, lift
 from backstay.model.rule import Predicate
@@ -28,6 +30,7 @@ from backstay.store import rows
 from backstay.store.engine import Engine, Found, as_bytes
 from backstay.store.port import Broken, Taken, Writing
 from backstay.store.prepared import Prepared, PreparedShape
+from backstay.store.writer import Writer
 
 M = TypeVar("M", bound=Model)
 Moment: TypeAlias = Literal[
@@ -48,15 +51,6 @@ class Hooks:
     def add(self, moment: Moment, entity: str, hook: Hook) -> None:
         """Run `hook` at that moment of every write to the entity."""
         self.by_moment.setdefault((moment, entity), []).append(hook)
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One thing that a transaction did; what is told to others after commit is made of these."""
-
-    action: Literal["create", "update", "delete"]
-    entity: str
-    key: str
 
 
 class KeyTaken(Conflict):
@@ -85,14 +79,26 @@ class Transaction:
 
     def __init__(
         self, engine: Engine, writing: Writing, actor: Actor, hooks: Hooks, new_id: Callable[[], str],
-        changes: list[Change] | None = None,
+        writer: Writer | None = None,
     ) -> None:  # fmt: skip
         self.actor = actor
-        self.changes: list[Change] = changes if changes is not None else []
+        self._writer = writer or Writer(engine, writing, actor.id)
         self._engine = engine
         self._writing = writing
         self._hooks = hooks
         self._new_id = new_id
+
+    @classmethod
+    @asynccontextmanager
+    async def begin(
+        cls, engine: Engine, actor: Actor, hooks: Hooks, new_id: Callable[[], str]
+    ) -> AsyncIterator[Transaction]:
+        """A new transaction: it is true where the block ends, and whoever waits for changes is told."""
+        async with engine.store.transaction() as writing:
+            tx = cls(engine, writing, actor, hooks, new_id)
+            yield tx
+        if tx._writer.wrote:
+            engine.store.ring()
 
     @property
     def me(self) -> Any:
@@ -103,7 +109,7 @@ class Transaction:
     def as_system(self) -> Transaction:
         """The same transaction with the authority of your own code: no rule applies, constraints still do."""
         actor = Actor(self.actor.id, self.actor.roles, True, self.actor.session)
-        return Transaction(self._engine, self._writing, actor, self._hooks, self._new_id, self.changes)
+        return Transaction(self._engine, self._writing, actor, self._hooks, self._new_id, self._writer)
 
     # Reading.
 
@@ -205,6 +211,19 @@ class Transaction:
         guard = lift(self._condition(entity, where), lifted)
         await self.write(Delete(entity.name, str(record.id), guard, tuple(lifted)))
 
+    async def emit(self, fact: Fact[M], record: M) -> None:
+        """Tell a fact about a record: `await tx.emit(Order.paid, order)`.
+
+        Reactions (`@app.on`) are handed the record as it stands now, after this transaction has committed, and never if
+        it does not. Raises `NotFound` where there is no such record. Two round trips.
+        """
+        entity = self._engine.schema.of(fact.model)
+        check = self._engine.stored(entity)
+        found = await self._writing.run(check.text, check.values((str(record.id),), self.actor, self._engine.clock()))
+        if not found:
+            raise NotFound(f"There is no such {entity.name}.")
+        await self._writer.tell(entity, str(record.id), fact.name, found[0][1])
+
     async def write(self, ask: Create | Update | Delete) -> str:
         """Carry out one change; returns the id of the record. The one road for clients and own code alike."""
         engine = self._engine
@@ -217,15 +236,17 @@ class Transaction:
             raise _not_unique(plan, taken.index) from None
         except Broken as broken:
             raise _refused(plan, broken) from None
-        self.changes.append(Change(plan.action, plan.entity.name, plan.key))
         return plan.key
 
     async def _carry_out(self, plan: WritePlan, ask: Create | Update | Delete, prepared: PreparedShape) -> None:
         engine, entity = self._engine, plan.entity
         old: dict[str, Any] = {}
+        before: Any = None
+        version = 0
         kept: Sequence[Any] = ()
         if plan.before is not None:
-            old, kept = await self._row_before(plan, ask, prepared.check(plan.before))
+            version, before, kept = await self._row_before(plan, ask, prepared.check(plan.before))
+            old = canonical(entity, msgspec.json.decode(before))
         if plan.action == "create":
             for name, part in entity.fields.items():
                 if part.default is not None and part.default.source == "sequence" and plan.values.get(name) is None:
@@ -236,16 +257,19 @@ class Transaction:
             if kept_by_hooks and not await self._holds(prepared.check(link.check), (link.value,)):
                 said = "names no record that you can see."
                 raise Invalid(f'"{link.field}" {said}', errors=[FieldError(link.field, "not_found", said)])
+        values: list[Any]
         if plan.action == "create":
-            change = engine.insertions.of(entity)
-            await self._writing.run(change.text, change.values(plan.values))
+            change = engine.writes.insertion(entity)
+            values = change.values(plan.values)
         elif plan.action == "update":
             change = prepared.alteration(tuple(plan.values))
             sets = prepared.set_values(self.actor, engine.clock())
-            values = change.values({**old, **plan.values, "id": plan.key})
-            await self._writing.run(change.text, [*sets, *values])
+            values = [*sets, *change.values({**old, **plan.values, "id": plan.key})]
         else:
-            await self._writing.run(*rows.delete(entity, plan.key, engine.store.dialect))
+            await self._writer.let_go(entity, (plan.key,))
+            change = engine.writes.removal(entity)
+            values = change.values({"id": plan.key})
+        await self._writer.write(change, values, entity, plan.action, plan.key, before, version)
         for members in plan.members:
             await self._set_members(members, plan.key, prepared)
         if plan.after is not None and not await self._holds(prepared.check(plan.after), (plan.key,), kept):
@@ -254,23 +278,19 @@ class Transaction:
 
     async def _set_members(self, members: Members, key: str, prepared: PreparedShape) -> None:
         """Make a many-to-many relation hold these records, and no others that the writer can see."""
-        dialect, relation = self._engine.store.dialect, members.relation
-        found = await self._writing.run(*rows.members_now(members, key, dialect))
+        found = await self._writing.run(*rows.members_now(members, key, self._engine.store.dialect))
         now = [as_bytes(row[0]).decode() for row in found]
         for member in now:
             seen = members.visible is None or await self._holds(prepared.check(members.visible), (member,))
             if member not in members.keys and seen:
-                await self._writing.run(*rows.leave(members, key, member, dialect))
+                await self._writer.leave(members, key, member)
         moment = self._engine.clock()
-        assert relation.through is not None
         for member in members.keys:
             if member not in now:
-                values = {"id": self._new_id(), "created_at": moment, "updated_at": moment}
-                values |= {relation.via: key, relation.onward: member}
-                change = self._engine.insertions.of(relation.through)
-                await self._writing.run(change.text, change.values(values))
+                await self._writer.join(members, key, member, self._new_id(), moment)
 
-    async def _row_before(self, plan: WritePlan, ask: Any, before: Prepared) -> tuple[dict[str, Any], Sequence[Any]]:
+    async def _row_before(self, plan: WritePlan, ask: Any, before: Prepared) -> tuple[int, Any, Sequence[Any]]:
+        """The version and the row as JSON, and what is kept of it; the guard is looked at."""
         found = await self._check(before, (plan.key,))
         if not found:
             await self._diagnose(plan)
@@ -281,7 +301,7 @@ class Transaction:
             guard = self._engine.guard(ask.guard, plan.entity, self.actor)
             if not await self._holds(guard, (*ask.guard_values, plan.key)):
                 raise Problem("The guard no longer holds.", code="precondition_failed")
-        return canonical(plan.entity, msgspec.json.decode(text)), kept
+        return version, text, kept
 
     async def _diagnose(self, plan: WritePlan) -> None:
         """Zero rows before a change: hidden or absent is 404, visible is 403."""
@@ -330,7 +350,7 @@ class Transaction:
         from them is refreshed. Tables are at `app.tables`.
         """
         for model in touches:
-            self.changes.append(Change("update", model.__name__, ""))
+            await self._writer.reset(self._engine.schema.of(model).name)
         text, ordered = compile_core(statement, self._engine.store.dialect.name, values or {})
         return await self._writing.run(text, ordered)
 

@@ -1,0 +1,1 @@
+"""What happens later: what own code does about changes, after they are true."""

@@ -1,0 +1,172 @@
+"""The change log: what every write did, kept in the same transaction, and read in the order in which it became true.
+
+Invariant: a change has a position once its transaction is committed, positions only grow and are never given twice,
+and whoever reads behind a position it has seen misses nothing and reads nothing again. The changes of one record come
+in the order in which they were made, those of one transaction stand together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from secrets import token_hex
+from typing import Any, Literal, TypeAlias
+
+from backstay.store.dialect import Dialect, SlotKind, literal
+from backstay.store.port import Store, Writing
+
+WriteAction: TypeAlias = Literal["create", "update", "delete"]
+Action: TypeAlias = WriteAction | Literal["fact", "reset"]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_COLUMNS = '"position", "at", "model", "record", "action", "version", "old", "new", "actor", "fact"'
+_PAGE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that became true.
+
+    `old` and `new` are the stored fields of the record as JSON text before and after, without secrets that can never
+    be read; encrypted fields are as they are stored. A `fact` was told by own code and has its name in `fact`. A
+    `reset` says that statements of own code wrote to the model, nobody knows what.
+    """
+
+    position: int
+    at: datetime
+    model: str
+    record: str
+    action: Action
+    version: int
+    old: bytes | None
+    new: bytes | None
+    actor: str | None
+    fact: str = ""
+
+
+class ChangeLog:
+    """The change log of one database, to be read from."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.epoch = ""
+        """Changes when positions begin anew: after a restore, or a move to another database."""
+
+    async def open(self) -> None:
+        """Find the epoch of the log, or begin one."""
+        while not self.epoch:
+            rows = await self.store.run('SELECT "value" FROM "_state" WHERE "name" = \'epoch\'', ())
+            if rows:
+                self.epoch = _text(rows[0][0]) or ""
+            else:
+                async with self.store.transaction() as writing:
+                    await begin_epoch(writing, self.store.dialect)
+
+    async def after(self, position: int, limit: int = 500) -> list[Change]:
+        """The changes behind a position, in order, at most `limit`. One round trip."""
+        dialect = self.store.dialect
+        text = (
+            f'SELECT {_COLUMNS} FROM "_changes" WHERE "position" > {dialect.slot(0, "bigint")} '
+            f'ORDER BY "position" LIMIT {dialect.slot(1, "bigint")}'
+        )
+        return [_change(row) for row in await self.store.run(text, (position, limit))]
+
+    async def head(self) -> int:
+        """The last position there is; nothing is at 0. One round trip."""
+        (row,) = await self.store.run(f"SELECT {self.store.dialect.last_position}", ())
+        return int(row[0])
+
+    async def begins_behind(self) -> int:
+        """The position behind which everything is kept: a reader that stands before it has missed something."""
+        (row,) = await self.store.run('SELECT min("position") FROM "_changes"', ())
+        return int(row[0]) - 1 if row[0] is not None else await self.head()
+
+    async def forget(self, before: datetime) -> int:
+        """Remove what was kept before an instant, oldest first; returns how many changes that were."""
+        dialect, removed = self.store.dialect, 0
+        oldest = f'SELECT "position" FROM "_changes" WHERE "position" > 0 ORDER BY "position" LIMIT {_PAGE}'
+        text = (
+            f'DELETE FROM "_changes" WHERE "position" IN ({oldest}) AND "at" < {dialect.slot(0, "bigint")} '
+            'RETURNING "position"'
+        )
+        while True:
+            async with self.store.transaction() as writing:
+                gone = len(await writing.run(text, (microseconds(before),)))
+            removed += gone
+            if gone < _PAGE:
+                return removed
+
+
+def appending(dialect: Dialect, first: int = 0) -> str:
+    """The statement that keeps one change; its parameters are `appended` and begin at `first`."""
+    kinds: tuple[SlotKind, ...] = ("bigint", "text", "text", "text", "bigint", "text", "text", "text", "text")
+    slots = ", ".join(dialect.slot(first + at, kind) for at, kind in enumerate(kinds))
+    return f'INSERT INTO "_changes" ({_COLUMNS.partition(", ")[2]}) VALUES ({slots})'
+
+
+def appended(
+    at: datetime, model: str, record: str, action: Action, version: int, old: Any, new: Any, actor: str | None,
+    fact: str = "",
+) -> Sequence[Any]:  # fmt: skip
+    """The parameters of `appending`; `old` and `new` as the driver gave them."""
+    return microseconds(at), model, record, action, version, _text(old), _text(new), actor, fact
+
+
+def keeping(model: str, action: WriteAction, dialect: Dialect, first: int) -> str:
+    """The part of a statement that keeps the change of a row `w` with its version `v` and its record `j`.
+
+    Its parameters begin at `first`: the instant, the actor, the id of the record, and for an update the old record.
+    """
+    record, old = dialect.slot(first + 2, "text"), dialect.slot(first + 3, "text")
+    return _keeping(model, action, dialect, first, record, old, "w")
+
+
+def keeping_many(model: str, action: WriteAction, dialect: Dialect, first: int) -> str:
+    """The same for many rows, each with its id `k`; the old records of an update are `was.j`, by `was.k`.
+
+    Its parameters begin at `first`: the instant and the actor.
+    """
+    source = "w JOIN was ON was.k = w.k" if action == "update" else "w"
+    return _keeping(model, action, dialect, first, "w.k", "was.j", source)
+
+
+def _keeping(
+    model: str, action: WriteAction, dialect: Dialect, first: int, record: str, old: str, source: str
+) -> str:  # fmt: skip
+    at, actor = dialect.slot(first, "bigint"), dialect.slot(first + 1, "text")
+    old = {"create": "NULL", "update": old, "delete": "w.j"}[action]
+    new = "NULL" if action == "delete" else "w.j"
+    values = f"{at}, {literal(model)}, {record}, {literal(action)}, w.v, {old}, {new}, {actor}, ''"
+    return f'INSERT INTO "_changes" ({_COLUMNS.partition(", ")[2]}) SELECT {values} FROM {source}'
+
+
+async def begin_epoch(writing: Writing, dialect: Dialect) -> None:
+    """Begin to count positions for new readers: what was read before says nothing about what is there now."""
+    text = (
+        f'INSERT INTO "_state" ("name", "value") VALUES (\'epoch\', {dialect.slot(0, "text")}) ON CONFLICT ("name") '
+        'DO UPDATE SET "value" = excluded."value"'
+    )
+    await writing.run(text, (token_hex(8),))
+    await writing.run('INSERT INTO "_state" ("name") VALUES (\'position\') ON CONFLICT ("name") DO NOTHING', ())
+
+
+def microseconds(instant: datetime) -> int:
+    """An instant as microseconds since 1970."""
+    return (instant - _EPOCH) // timedelta(microseconds=1)
+
+
+def _change(row: Sequence[Any]) -> Change:
+    position, at, model, record, action, version, old, new, actor, fact = row
+    return Change(
+        int(position), _EPOCH + timedelta(microseconds=int(at)), _text(model) or "", _text(record) or "",
+        _text(action),  # type: ignore[arg-type]
+        int(version), _bytes(old), _bytes(new), _text(actor), _text(fact) or "",
+    )  # fmt: skip
+
+
+def _text(value: Any) -> str | None:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _bytes(value: Any) -> bytes | None:
+    return value.encode() if isinstance(value, str) else value

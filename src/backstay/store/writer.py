@@ -1,0 +1,137 @@
+"""Rows are written here, and what became of each is kept in the change log, in the same transaction.
+
+Invariant: no row of a logged entity is added, changed or ended without its change beside it, whoever asked for it and
+whether it was named or goes with another (`on_delete`). Rules and hooks are `Transaction`'s; here nothing is decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from backstay.model.field import Entity, Field
+from backstay.plan.tree import Members
+from backstay.store import rows
+from backstay.store.changes import Action, WriteAction, appended, microseconds
+from backstay.store.engine import Engine
+from backstay.store.port import Writing
+
+
+class Writer:
+    """Writes rows in one transaction, in the name of an actor; `wrote` tells whether there is anything to tell."""
+
+    def __init__(self, engine: Engine, writing: Writing, actor: str | None) -> None:
+        self.wrote = False
+        self._engine = engine
+        self._writing = writing
+        self._actor = actor
+        self._now = engine.clock()
+
+    async def write(
+        self, change: rows.RowWrite, values: Sequence[Any], entity: Entity, action: WriteAction, key: str,
+        old: Any = None, version: int = 0,
+    ) -> Any:  # fmt: skip
+        """Run the statement of one row and keep its change; returns the row as JSON, where the entity is logged.
+
+        `old` is the row before as JSON, and `version` its version. One round trip, or two on a database that cannot do
+        both in one.
+        """
+        self.wrote = True
+        if change.logs:
+            values = [*values, microseconds(self._now), self._actor, key]
+            if action == "update":
+                values.append(_text(old))
+        found = await self._writing.run(change.text, values)
+        if not entity.logged:
+            return None
+        if not found:  # it went with what goes with it, round in a circle
+            await self._keep(entity.name, key, action, version, old, None)
+            return None
+        version, row = found[0]
+        if change.logs:
+            return row
+        if action == "delete":
+            await self._keep(entity.name, key, action, version, row, None)
+        else:
+            await self._keep(entity.name, key, action, version, old, row)
+        return row
+
+    async def let_go(self, entity: Entity, keys: Sequence[str], gone: frozenset[str] = frozenset()) -> None:
+        """End or let go what refers to records that are about to end, by its `on_delete`, and keep each change.
+
+        The database would do the same by its constraints, without a word. A thousand records at a time.
+        """
+        gone |= {*keys}
+        for follower, relation in self._engine.followers(entity):
+            while fresh := await self._following(follower, relation, keys, gone):
+                named = list(fresh)
+                if relation.on_delete == "cascade":
+                    await self.let_go(follower, named, gone)
+                    await self._many(follower, "delete", self._engine.writes.many_removed(follower), named, fresh)
+                    gone |= {*named}
+                else:
+                    text = self._engine.writes.many_let_go(follower, relation)
+                    await self._many(follower, "update", text, named, fresh)
+
+    async def _following(
+        self, entity: Entity, relation: Field, keys: Sequence[str], gone: frozenset[str]
+    ) -> dict[str, tuple[int, Any]]:
+        """The records that refer to these, with version and record."""
+        text = self._engine.writes.following(entity, relation)
+        found = await self._writing.run(text, (rows.ids(keys, self._engine.store.dialect),))
+        return {key: (version, row) for raw, version, row in found if (key := _text(raw) or "") not in gone}
+
+    async def _many(
+        self, entity: Entity, action: WriteAction, text: str, keys: Sequence[str],
+        before: dict[str, tuple[int, Any]],
+    ) -> None:  # fmt: skip
+        dialect = self._engine.store.dialect
+        values: list[Any] = [rows.ids(keys, dialect)]
+        if action == "update":
+            values.append(rows.instant(self._now, dialect))
+        if dialect.logs_inside and entity.logged:
+            values += [microseconds(self._now), self._actor]
+        found = {_text(raw) or "": (version, row) for raw, version, row in await self._writing.run(text, values)}
+        for key, (version, row) in before.items():
+            if not entity.logged or (key in found and dialect.logs_inside):
+                continue
+            if action == "delete":
+                await self._keep(entity.name, key, action, version, row, None)
+            else:
+                await self._keep(entity.name, key, action, found[key][0], row, found[key][1])
+
+    async def join(self, members: Members, key: str, member: str, new_id: str, now: datetime) -> None:
+        """Put a record into a many-to-many relation."""
+        relation = members.relation
+        assert relation.through is not None
+        values = {"id": new_id, "created_at": now, "updated_at": now, relation.via: key, relation.onward: member}
+        change = self._engine.writes.insertion(relation.through)
+        await self.write(change, change.values(values), relation.through, "create", new_id)
+
+    async def leave(self, members: Members, key: str, member: str) -> None:
+        """Take a record out of a many-to-many relation."""
+        between = members.relation.through
+        assert between is not None
+        for raw, version, row in await self._writing.run(*rows.leave(members, key, member, self._engine.store.dialect)):
+            await self._keep(between.name, _text(raw) or "", "delete", version, row, None)
+
+    async def tell(self, entity: Entity, key: str, fact: str, row: Any) -> None:
+        """Keep a fact that own code tells about a record."""
+        self.wrote = True
+        await self._keep(entity.name, key, "fact", 0, None, row, fact)
+
+    async def reset(self, model: str) -> None:
+        """Keep that a statement of own code wrote to a model, nobody knows what."""
+        self.wrote = True
+        await self._keep(model, "", "reset", 0, None, None)
+
+    async def _keep(
+        self, model: str, key: str, action: Action, version: int, old: Any, new: Any, fact: str = ""
+    ) -> None:  # fmt: skip
+        kept = appended(self._now, model, key, action, version, old, new, self._actor, fact)
+        await self._writing.run(self._engine.writes.appending, kept)
+
+
+def _text(value: Any) -> str | None:
+    return value.decode() if isinstance(value, bytes) else value
