@@ -222,7 +222,7 @@ class Trial:
     async def transaction(self, *, as_: Person | str | None = None) -> AsyncIterator[Transaction]:
         """A transaction with the rights of somebody; of your own code, above the rules, where nobody is named."""
         running = self.app.running
-        running.accounts.sessions.forget()
+        running.accounts.identities.forget(None)
         actor = SYSTEM if as_ is None else await running.accounts.identify(_token(as_))
         async with running.context_of(actor).transaction() as tx:
             yield tx
@@ -325,7 +325,7 @@ class Trial:
             else:
                 parts.append(message.get("body", b""))
 
-        self.app.running.accounts.sessions.forget()
+        self.app.running.accounts.identities.forget(None)
         await self.app(scope, receive, send)
         if start["status"] >= 500:
             self.app.running.log.flush()

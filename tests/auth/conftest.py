@@ -13,6 +13,7 @@ from argon2 import PasswordHasher, extract_parameters
 from backstay.auth.account import Accounts
 from backstay.auth.models import HIDDEN
 from backstay.auth.password import Passwords
+from backstay.auth.session import Pair
 from backstay.model.declare import Model, User
 from backstay.model.rule import Rules, anyone, field_rule, unique
 from backstay.model.schema import declare
@@ -87,6 +88,7 @@ class World:
     seconds: float = 0.0
     hasher: CountingHasher = field(default_factory=CountingHasher)
     accounts: Accounts = field(init=False)
+    pairs: list[Pair] = field(default_factory=list)
 
     def pass_time(self, **parts: float) -> None:
         """Turn both clocks on."""

@@ -15,6 +15,7 @@ from backstay.model.declare import plural_of
 from backstay.store.dialect import quoted
 from backstay.store.port import Store
 from backstay.store.postgres import PostgresStore
+from backstay.store.revocation import REVOCATIONS
 from backstay.store.sqlite import SQLiteStore
 
 _SESSIONS = f"FROM {quoted(plural_of(AccountToken.__name__))} "
@@ -39,7 +40,7 @@ class Driver:
 
     def keep(self, text: str) -> None:
         """Write one statement down."""
-        (self.sessions if _SESSIONS in text else self.data).append(text)
+        (self.sessions if _SESSIONS in text or REVOCATIONS in text else self.data).append(text)
 
     def clear(self) -> None:
         """Forget everything so far."""

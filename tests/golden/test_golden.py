@@ -73,7 +73,7 @@ async def test_question(question: str, doors: list[Door], rewriting: bool, recor
     spent: list[tuple[str, str, int]] = []
     for door in doors:
         cursor = await turn_to(door.app, asked, door.tokens[actor])
-        door.app.running.accounts.sessions.forget()
+        door.app.running.accounts.identities.forget(None)
         door.driver.clear()
         with watching(door.app.running.engine) as planned:
             reply = await send(door.app, asked, door.tokens[actor], cursor)

@@ -21,6 +21,7 @@ import msgspec
 from backstay.auth.address import canonical_address
 from backstay.auth.form import Opening, parse_change, parse_entry, parse_opening, parse_refresh, refuse
 from backstay.auth.gate import Gate
+from backstay.auth.identify import Identities
 from backstay.auth.models import AccountCredential
 from backstay.auth.password import Passwords, check_password
 from backstay.auth.session import HOLDER, Holder, Pair, Sessions, Sitting, holding
@@ -86,7 +87,8 @@ class Accounts:
         monotonic: Callable[[], float] = monotonic_seconds,
     ) -> None:  # fmt: skip
         self.passwords = passwords or Passwords()
-        self.sessions = Sessions(engine, new_id, lifetime, access, monotonic)
+        self.sessions = Sessions(engine, new_id, lifetime, access)
+        self.identities = Identities(engine, {"access": self.sessions.recognise}, monotonic)
         self.gate = Gate(self.sessions, engine.schema.user.name)
         self._engine = engine
         self._hooks = hooks
@@ -156,20 +158,20 @@ class Accounts:
         async with self._transaction(known.session.user.id) as tx:
             pair = await self.sessions.renew(tx, known)
         if pair is None:
-            self.sessions.forget()
+            self.identities.forget(known.session.user.id)
             raise NotSignedIn(code="invalid_token")
         return pair
 
     async def identify(self, token: str) -> Actor:
-        """Who holds this bearer token. Raises `NotSignedIn` `invalid_token`. At most one round trip a second."""
-        return await self.sessions.identify(token)
+        """Who holds this bearer token. Raises `NotSignedIn` `invalid_token`. Seldom a round trip (`Identities`)."""
+        return await self.identities.identify(token)
 
     async def logout(self, token: str) -> None:
         """End the session of this token, at once here and within a second elsewhere. Raises `NotSignedIn`."""
         actor = await self.identify(token)
         async with self._transaction(actor.id) as tx:
             await self.sessions.end(tx, actor.session)
-        self.sessions.forget()
+        self.identities.forget(actor.id)
 
     async def me(self, actor: Actor) -> bytes:
         """The signed-in user as JSON, as they may see themself; `{"id"}` where no rule lets them. One round trip."""
@@ -195,7 +197,7 @@ class Accounts:
             raise NotSignedIn()
         async with self._transaction(actor.id) as tx:
             await self.sessions.end_own(tx, actor.id, session)
-        self.sessions.forget()
+        self.identities.forget(actor.id)
 
     async def end_other_sessions(self, actor: Actor) -> None:
         """End every session of the signed-in user but the one they ask with."""
@@ -203,7 +205,7 @@ class Accounts:
             raise NotSignedIn()
         async with self._transaction(actor.id) as tx:
             await self.sessions.end_all(tx, actor.id, but=actor.session)
-        self.sessions.forget()
+        self.identities.forget(actor.id)
 
     async def change_password(self, actor: Actor, body: Mapping[str, Any]) -> None:
         """Choose another password with `{"current_password", "new_password"}`; all other sessions end.
@@ -224,7 +226,7 @@ class Accounts:
             if not await self._replace(tx, known, password_hash):
                 raise _wrong_password()  # it was changed meanwhile
             await self.sessions.end_all(tx, actor.id, but=actor.session)
-        self.sessions.forget()
+        self.identities.forget(actor.id)
 
     # For the command line and own code: no rule applies.
 
@@ -264,7 +266,7 @@ class Accounts:
             await tx.write(Update(self._user.name, user, values))
             if values.get("disabled"):
                 await self.sessions.end_all(tx, user)
-        self.sessions.forget()
+        self.identities.forget(user)
 
     # Parts.
 

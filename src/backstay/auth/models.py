@@ -29,6 +29,8 @@ class AccountCredential(Model):
 class AccountSignIn(Model):
     """One sign-in, the session of a person on one device: what all its tokens depend on."""
 
+    __revoking__ = ("ended_at",)
+
     user: Annotated[User, on_delete("cascade")]
     expires_at: datetime
     refreshed_at: datetime | None = None

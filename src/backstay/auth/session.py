@@ -1,25 +1,22 @@
-"""Sessions and their tokens: begun by a log-in, recognised on every request, refreshed, ended at once.
+"""Sessions and their tokens: begun at the gate, recognised, refreshed, ended.
 
 Invariant: a token is 32 random bytes that only its holder knows; the database holds its SHA-256. A refresh token is
 spent once, under the lock of its row; whoever brings it again later than `GRACE` ends the session and all its tokens.
-An access token that was recognised is remembered for at most one second, so what another process ends is ended here
-within that second, and what this process ends is forgotten before anybody is told.
+What ends a session here is told to `auth/identify.py` once it is committed.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from secrets import token_urlsafe
-from time import monotonic as monotonic_seconds
 from uuid import UUID
 
 import msgspec
 
+from backstay.auth.identify import Recognised
 from backstay.auth.models import AccountSignIn, AccountToken
+from backstay.auth.token import digest, new_token, purpose_of
 from backstay.errors import NotFound, NotSignedIn, Problem
 from backstay.model.predicate import And, Compare, IsNull, Now, Path, Slot
 from backstay.model.rule import is_null
@@ -29,15 +26,10 @@ from backstay.store.engine import Engine
 from backstay.store.sql import Statement
 from backstay.store.transaction import Transaction, reference
 
-REMEMBERED = 10_000
 LISTED = 200
-SECONDS = 1.0
 GRACE = timedelta(seconds=10)
 """How long a spent refresh token still gives a pair: two tabs of one person may refresh at the same moment."""
 SESSION, TOKEN = AccountSignIn.__name__, AccountToken.__name__
-
-_ACCESS = re.compile(r"bst_[A-Za-z0-9_-]{43}")
-_REFRESH = re.compile(r"bsr_[A-Za-z0-9_-]{43}")
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -84,15 +76,19 @@ class Held(msgspec.Struct, frozen=True):
     session: _Session
 
 
+class _Access(msgspec.Struct, frozen=True):
+    expires_at: datetime
+    session: _Session
+
+
 HOLDER = Nested("user", "user", Selection(False, tuple((name, name) for name in Holder.__struct_fields__)))
 
-_ID = ("id", "id")
-_HELD = Selection(False, (_ID,), (
-    Nested("session", "session", Selection(False, (_ID, ("expires_at", "expires_at")), (HOLDER,))),
-))  # fmt: skip
+_ID, _END = ("id", "id"), ("expires_at", "expires_at")
+_SESSION = Nested("session", "session", Selection(False, (_ID, _END), (HOLDER,)))
+_HELD = Selection(False, (_ID,), (_SESSION,))
 _ALIVE = (IsNull(Path(("session", "ended_at"))), Compare("gt", Path(("session", "expires_at")), Now()))
 _ASK = Ask((
-    Listing(TOKEN, _HELD, And((
+    Listing(TOKEN, Selection(False, (_END,), (_SESSION,)), And((
         Compare("eq", Path(("token_hash",)), Slot(0, "token")), Compare("gt", Path(("expires_at",)), Now()), *_ALIVE,
     ))),
 ))  # fmt: skip
@@ -108,26 +104,17 @@ _OWN = Listing(
 _ASK_REFRESH = Listing(TOKEN, _HELD, And((Compare("eq", Path(("refresh_hash",)), Slot(0, "token")), *_ALIVE)))
 
 
-def digest(token: str) -> str:
-    """What is stored of a token. No salt: 256 random bits have no dictionary."""
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
 class Sessions:
-    """The sessions of one application, as one process sees them."""
+    """The sessions of one application."""
 
     def __init__(
-        self, engine: Engine, new_id: Callable[[], str], lifetime: timedelta, access: timedelta,
-        monotonic: Callable[[], float] = monotonic_seconds,
+        self, engine: Engine, new_id: Callable[[], str], lifetime: timedelta, access: timedelta
     ) -> None:  # fmt: skip
         self.lifetime = lifetime
         self.access = access
         self._engine = engine
         self._new_id = new_id
-        self._monotonic = monotonic
         self._statement: Statement | None = None
-        self._seen: dict[str, tuple[float, Actor]] = {}
-        self._ended = 0
 
     async def open(self, tx: Transaction, user: str) -> Pair:
         """Begin a session of a user in a transaction with system authority: the gate's alone. Two round trips."""
@@ -139,7 +126,7 @@ class Sessions:
         """A new pair of a session, whose access token is good for no longer than the session."""
         now = self._engine.clock()
         expires = min(now + self.access, end)
-        access, refresh = f"bst_{token_urlsafe(32)}", f"bsr_{token_urlsafe(32)}"
+        access, refresh = new_token("access"), new_token("refresh")
         hashes = {"token_hash": digest(access), "refresh_hash": digest(refresh)}
         await tx.write(Create(TOKEN, {"session": session, **hashes, "expires_at": expires}, self._new_id()))
         return Pair(session, access, refresh, int((expires - now).total_seconds()))
@@ -149,7 +136,7 @@ class Sessions:
 
         One round trip; none for what cannot be a refresh token.
         """
-        if not _REFRESH.fullmatch(token):
+        if purpose_of(token) != "refresh":
             raise NotSignedIn(code="invalid_token")
         (found,) = await self._engine.read(Ask((_ASK_REFRESH,), (digest(token),)), SYSTEM)
         known = msgspec.json.decode(found.one, type=Held) if found.one is not None else None
@@ -161,7 +148,7 @@ class Sessions:
         """Spend a refresh token for a new pair, in a transaction with system authority.
 
         Nothing where it was spent longer than `GRACE` ago: then somebody else holds it, and its session is ended;
-        commit, and call `forget`. Raises `NotSignedIn` where the session ended meanwhile.
+        commit, and forget them. Raises `NotSignedIn` where the session ended meanwhile.
         """
         now, session = self._engine.clock(), known.session
         unspent = IsNull(Path(("spent_at",)))
@@ -178,34 +165,16 @@ class Sessions:
             raise NotSignedIn(code="invalid_token") from None
         return await self._issue(tx, session.id, session.expires_at)
 
-    async def identify(self, token: str) -> Actor:
-        """Who holds this token. Raises `NotSignedIn` `invalid_token`, the same for every reason.
-
-        No round trip within a second of the last one; otherwise one. What cannot be a token costs none.
-        """
-        if not _ACCESS.fullmatch(token):
-            raise NotSignedIn(code="invalid_token")
-        key = digest(token)
-        if (seen := self._seen.get(key)) is not None and self._monotonic() - seen[0] <= SECONDS:
-            return seen[1]
-        ended, moment = self._ended, self._monotonic()
+    async def recognise(self, key: str) -> Recognised | None:
+        """For whom the access token with this digest stands, while its session is alive. One round trip."""
         if self._statement is None:
             self._statement = self._engine.statement(_ASK, SYSTEM)
         (found,) = await self._engine.answer(self._statement, (key,), SYSTEM)
-        row = msgspec.json.decode(found.one, type=Held).session if found.one is not None else None
-        if row is None or row.user.disabled:
-            self._seen.pop(key, None)
-            raise NotSignedIn(code="invalid_token")
-        actor = Actor(row.user.id, frozenset(row.user.roles), session=row.id)
-        if ended == self._ended:  # else this answer may be older than the end of the session
-            self._remember(key, moment, actor)
-        return actor
-
-    def _remember(self, key: str, moment: float, actor: Actor) -> None:
-        self._seen.pop(key, None)
-        if len(self._seen) >= REMEMBERED:
-            self._seen.pop(next(iter(self._seen)))
-        self._seen[key] = (moment, actor)
+        held = msgspec.json.decode(found.one, type=_Access) if found.one is not None else None
+        if held is None or held.session.user.disabled:
+            return None
+        user = held.session.user
+        return Recognised(Actor(user.id, frozenset(user.roles), session=held.session.id), held.expires_at)
 
     async def own(self, actor: Actor) -> list[Sitting]:
         """The live sessions of an actor, the newest first, at most `LISTED`. One round trip."""
@@ -214,7 +183,7 @@ class Sessions:
         return [msgspec.structs.replace(sitting, current=sitting.id == actor.session) for sitting in read]
 
     async def end_own(self, tx: Transaction, user: str, session: str) -> None:
-        """End one live session of a user in a transaction with system authority; then call `forget`.
+        """End one live session of a user in a transaction with system authority.
 
         Raises `NotFound` where it has ended, is of somebody else or is no session.
         """
@@ -224,11 +193,11 @@ class Sessions:
             raise NotFound()
 
     async def end(self, tx: Transaction, session: str) -> None:
-        """End one session in a transaction with system authority; call `forget` once it is committed."""
+        """End one session in a transaction with system authority."""
         await tx.write(Update(SESSION, session, {"ended_at": self._engine.clock()}))
 
     async def end_all(self, tx: Transaction, user: str, *, but: str = "") -> None:
-        """End every session of a user, but one, in a transaction with system authority; then call `forget`."""
+        """End every session of a user, but one, in a transaction with system authority."""
         owner = reference(self._engine.schema.user, user)
         kept = UUID(but) if but else UUID(int=0)
         while live := await tx.find(
@@ -236,11 +205,6 @@ class Sessions:
         ):  # fmt: skip
             for session in live:
                 await self.end(tx, str(session.id))
-
-    def forget(self) -> None:
-        """Trust nothing remembered any more, nor any answer that is on its way."""
-        self._ended += 1
-        self._seen.clear()
 
 
 async def holding(tx: Transaction, change: Update) -> bool:

@@ -86,6 +86,8 @@ class Model(metaclass=ModelMeta):
 
     __entity__: ClassVar[bool] = True
     __plural__: ClassVar[str] = ""
+    __revoking__: ClassVar[tuple[str, ...]] = ()
+    """The fields whose change takes rights away from the user that a record belongs to (`store/revocation.py`)."""
 
     id: UUID = Default("id")  # type: ignore[assignment]
     created_at: datetime = now()
@@ -132,6 +134,8 @@ class User(Model):
     The email address is its sign-in name and kept in one canonical form; roles are given by the command line
     or by code, never by a request.
     """
+
+    __revoking__: ClassVar[tuple[str, ...]] = ("roles", "disabled")
 
     email: Annotated[str, Format("email"), at.Len(3, 254)]
     name: Annotated[str, at.Len(0, 200)] = ""

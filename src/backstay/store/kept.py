@@ -11,6 +11,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from backstay.store.revocation import REVOCATIONS
+
 
 def sequences(metadata: sa.MetaData, dialect: str) -> None:
     """Where SQLite counts what fields draw numbers from (`store/sqlite.py`); PostgreSQL has sequences of its own."""
@@ -21,6 +23,16 @@ def sequences(metadata: sa.MetaData, dialect: str) -> None:
             sa.Column("value", sa.Integer, nullable=False),
             sqlite_strict=True,
         )  # fmt: skip
+
+
+def revocations(metadata: sa.MetaData, dialect: str) -> None:
+    """The numbers that are raised when rights are taken away, by slot (`store/revocation.py`)."""
+    sa.Table(
+        REVOCATIONS, metadata,
+        sa.Column("slot", sa.Text, primary_key=True),
+        sa.Column("value", sa.Integer if dialect == "sqlite" else sa.BigInteger, nullable=False),
+        sqlite_strict=True,
+    )  # fmt: skip
 
 
 _TRANSACTION = "pg_current_xact_id()::text::bigint"
@@ -108,6 +120,6 @@ def _kinds(dialect: str) -> tuple[Any, Any]:
 
 
 KEPT: tuple[Callable[[sa.MetaData, str], None], ...] = (
-    sequences, changes, state, consumers, deliveries,
+    sequences, revocations, changes, state, consumers, deliveries,
 )  # fmt: skip
 """Each adds one table to the metadata of a database, by the name of its dialect."""

@@ -196,6 +196,7 @@ class PostgresStore:
         """Create tables, columns and indexes that are missing; one process at a time does it."""
         from sqlalchemy.dialects import postgresql
 
+        from backstay.store.revocation import postgres_triggers
         from backstay.store.tables import added_column, create_statements, link_statements, sequences, tables
 
         dialect = postgresql.asyncpg.dialect()  # type: ignore[no-untyped-call]
@@ -235,6 +236,15 @@ class PostgresStore:
                 for name, text in link_statements(table, dialect).items():
                     if name not in links:
                         await tx.run(text, ())
+            rows = await tx.run(
+                "SELECT tgname::text FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid "
+                "WHERE relnamespace = current_schema()::regnamespace",
+                (),
+            )
+            triggers = {row[0].decode() for row in rows}
+            for name, text in postgres_triggers(schema).items():
+                if name not in triggers:
+                    await tx.run(text, ())
         return done
 
 

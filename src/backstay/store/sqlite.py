@@ -207,6 +207,7 @@ class SQLiteStore:
         """Create tables, columns and indexes that are missing."""
         from sqlalchemy.dialects import sqlite
 
+        from backstay.store.revocation import sqlite_triggers
         from backstay.store.tables import (
             added_column,
             create_statements,
@@ -242,6 +243,9 @@ class SQLiteStore:
                 if "_words" in table.c and f"{table.name}__search" not in names:
                     for text in search_statements(table.name):
                         await tx.run(text, ())
+            for name, text in sqlite_triggers(schema).items():
+                if name not in names:
+                    await tx.run(text, ())
         return done
 
 

@@ -18,6 +18,7 @@ from backstay.model.folding import fold
 from backstay.model.value import Kind
 from backstay.store.dialect import literal, quoted
 from backstay.store.kept import KEPT
+from backstay.store.revocation import sqlite_triggers
 
 _SQLITE: dict[str, Any] = {
     "text": sa.Text, "integer": sa.Integer, "big_integer": sa.Integer, "float": sa.REAL, "decimal": sa.Integer,
@@ -227,6 +228,7 @@ def sqlite_beginning(schema: Schema) -> list[str]:
             texts += create_statements(table, dialect)
             if "_words" in table.c:
                 texts += search_statements(table.name)
+        texts += sqlite_triggers(schema).values()
         if len(_BEGINNINGS) >= _KEPT:
             _BEGINNINGS.pop(next(iter(_BEGINNINGS)))
         _BEGINNINGS[schema.fingerprint] = texts
