@@ -6,18 +6,18 @@ Invariant: an `App` that exists has a declaration without mistakes, and it is pl
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeAlias, TypeVar, overload
 
 from backstay.api.accounts import REFRESH, AccountRoutes, bearer_token
-from backstay.api.action import Action
+from backstay.api.action import Action, Key
 from backstay.api.batch import Batch
 from backstay.api.cursor import Cursors
 from backstay.api.http import Front, Receive, Request, Response, Router, Scope, Send
+from backstay.api.idempotency import Idempotency
 from backstay.api.pages import action_docs, serve_pages
-from backstay.api.rest import Resource
+from backstay.api.rest import Resource, Work
 from backstay.auth.account import Accounts
 from backstay.auth.models import HIDDEN
 from backstay.auth.password import Passwords
@@ -37,6 +37,7 @@ from backstay.store.engine import Engine
 from backstay.store.identity import uuid7_maker
 from backstay.store.keyring import KeyRing, ring_of
 from backstay.store.port import Store
+from backstay.store.repeat import Attempt, Repeats
 from backstay.store.transaction import Hooks, Moment, Transaction
 from backstay.telemetry.log import Log
 
@@ -116,14 +117,19 @@ class App:
         """Run `async def hook(tx, record)` inside the transaction, after a record was deleted."""
         return self._hook("after_delete", model)
 
-    def action(self, route: str, *, allow: Predicate = nobody, status: int | None = None) -> Callable[[F], F]:
+    def action(
+        self, route: str, *, allow: Predicate = nobody, status: int | None = None, idempotency_key: Key = "accepted"
+    ) -> Callable[[F], F]:
         """Serve `async def action(ctx, ...)` at a route such as `"POST /api/quote"`, typed in and out.
 
-        `allow` says who may call it: `anyone`, `signed_in`, `role("staff")`; nobody when it is not named.
+        `allow` says who may call it: `anyone`, `signed_in`, `role("staff")`; nobody when it is not named. An action
+        whose first argument is annotated `Transaction` is one transaction, which commits once its answer is made.
+        `idempotency_key="required"` refuses calls without the header (400 `idempotency_key_required`): for what moves
+        money.
         """
 
         def keep(function: F) -> F:
-            self.actions.append(Action(route, function, condition(allow), status))
+            self.actions.append(Action(route, function, condition(allow), status, idempotency_key))
             return function
 
         return keep
@@ -292,18 +298,22 @@ class Running:
             self.engine, self.hooks, self.new_id, lifetime=lifetime, access=access, passwords=passwords
         )
         self.outbox = Outbox(self.engine, app.reactions, lambda: self.context_of(SYSTEM), self.log)
+        repeats = Repeats(
+            store, lambda: self.keys, hours=settings.idempotency_hours, largest=app.limits.max_kept_answer
+        )
+        self.idempotency = Idempotency(repeats, app.limits, self.log)
         cursors = Cursors(secret_of(settings))
         router = Router()
         for entity in app.schema.by_plural().values():
-            Resource(entity, self.engine, cursors, self.begin).serve(router)
-        Batch(app.schema.by_plural().values(), app.limits, self.begin).serve(router)
+            Resource(entity, self.engine, cursors, self.write).serve(router)
+        Batch(app.schema.by_plural().values(), app.limits, self.write).serve(router)
         for action in app.actions:
-            action.serve(router, self.engine, self.context)
+            action.serve(router, self.engine, self.context, self.write)
         AccountRoutes(self.accounts).serve(router)
         serve_pages(router, app.schema, app.actions, app.limits, app.name, app.version)
         router.add("/healthz", GET=self._healthz)
         self.router = router
-        self.front = Front(router, self.identify, app.limits, self._observe)
+        self.front = Front(router, self.identify, app.limits, self._observe, self.idempotency.perform)
 
     @cached_property
     def keys(self) -> KeyRing:
@@ -312,15 +322,18 @@ class Running:
 
     def context(self, request: Request) -> Context:
         """The surroundings of the user's own code for one request."""
-        return self.context_of(request.actor)
+        return self.context_of(request.actor, request.attempt)
 
-    def context_of(self, actor: Actor) -> Context:
+    def context_of(self, actor: Actor, attempt: Attempt | None = None) -> Context:
         """The surroundings of own code that acts for somebody."""
-        return Context(self.engine, self.hooks, self.new_id, actor, self.accounts)
+        return Context(self.engine, self.hooks, self.new_id, actor, self.accounts.of(attempt), attempt)
 
-    def begin(self, request: Request) -> AbstractAsyncContextManager[Transaction]:
-        """A transaction for one request."""
-        return self.context(request).transaction()
+    async def write(self, request: Request, work: Work) -> Response:
+        """Do all the work of a request in one transaction; where it carries a key, its answer is kept there too."""
+        async with self.context(request).transaction() as tx:
+            response = await work(tx)
+            await self.idempotency.keep(request, response)
+        return response
 
     async def identify(self, request: Request) -> Actor:
         """Who sends a request: the bearer of a token, or nobody."""

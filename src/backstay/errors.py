@@ -31,6 +31,12 @@ CODES: dict[str, Code] = {
     "invalid_filter": Code(400, "Invalid filter", "Correct the filter at the place named."),
     "invalid_sort": Code(400, "Invalid sort", "Sort by fields of this model, `-` for descending."),
     "invalid_cursor": Code(400, "Invalid cursor", "Start again without a cursor; one cursor fits one question only."),
+    "invalid_idempotency_key": Code(
+        400, "Malformed key", "Send 1 to 255 printable characters as Idempotency-Key, best a random UUID."
+    ),
+    "idempotency_key_required": Code(
+        400, "Key required", "Send an Idempotency-Key that was made and kept before the first try."
+    ),
     "too_expensive": Code(400, "Too expensive", "Ask for less: fewer levels, smaller limits, fewer conditions."),
     "not_signed_in": Code(401, "Not signed in", "Sign in and send the access token."),
     "invalid_token": Code(401, "Invalid token", "Sign in again; the token is unknown, ended or expired."),
@@ -42,11 +48,16 @@ CODES: dict[str, Code] = {
     "conflict": Code(409, "Conflict", "Read the current state and decide again."),
     "not_unique": Code(409, "Already taken", "Choose another value for the fields named."),
     "still_referenced": Code(409, "Still referenced", "Delete or move the records that refer to this one first."),
+    "in_progress": Code(409, "Still in progress", "Send the same request again after the seconds in `Retry-After`."),
+    "answer_lost": Code(409, "Answer lost", "It was done once and will not be done again: read the current state."),
     "stale": Code(412, "Changed meanwhile", "Read the record again and repeat the change on its current state."),
     "too_large": Code(413, "Too large", "Send less; the limits are listed in the documentation."),
     "uri_too_long": Code(414, "Address too long", "Shorten the query; the limits are listed in the documentation."),
     "unsupported_media_type": Code(415, "Unsupported media type", "Send application/json."),
     "invalid": Code(422, "Invalid values", "Correct the fields listed in `errors`."),
+    "idempotency_key_reused": Code(
+        422, "Key of another request", "Make a new key for a new request; repeat a request exactly as it was."
+    ),
     "precondition_failed": Code(412, "Precondition failed", "Read the record again; the guard no longer holds."),
     "too_many_requests": Code(429, "Too many requests", "Wait for the seconds in `Retry-After`."),
     "internal_error": Code(500, "Internal error", "Try again; if it stays, report the request id."),

@@ -34,6 +34,10 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
     "BACKSTAY_DATA": ("data", "The folder of the embedded database and of the generated secret."),
     "BACKSTAY_SESSION_DAYS": ("session_days", "How many days a session lasts from its log-in."),
     "BACKSTAY_ACCESS_MINUTES": ("access_minutes", "How many minutes an access token is good for; at least 1."),
+    "BACKSTAY_IDEMPOTENCY_HOURS": (
+        "idempotency_hours",
+        "How many hours the answer to a request with an `Idempotency-Key` is kept; at least 24.",
+    ),
     "BACKSTAY_CONNECTIONS": ("connections", "How many connections one process holds to PostgreSQL."),
 }
 """Every variable that is read: the setting it fills and what it is for. The settings page is made from it."""
@@ -53,6 +57,7 @@ class Settings:
     data: str = "data"
     session_days: int = 30
     access_minutes: int = 15
+    idempotency_hours: int = 24
     connections: int = 8
 
     @property
@@ -83,6 +88,8 @@ def read_settings(environment: Mapping[str, str] | None = None, *, folder: str =
         raise ValueError(f"LOG_LEVEL is debug, info, warning or error, not {settings.log_level!r}.")
     if settings.access_minutes < 1:
         raise ValueError("BACKSTAY_ACCESS_MINUTES must be at least 1.")
+    if settings.idempotency_hours < 24:
+        raise ValueError("BACKSTAY_IDEMPOTENCY_HOURS must be at least 24.")
     if settings.secret_key and len(settings.secret_key) < 32:
         raise ValueError("SECRET_KEY must have at least 32 characters.")
     keys_of(settings)

@@ -30,7 +30,11 @@ def front(**limits: int) -> Front:
     router.add("/api/notes/{id}", PATCH=echo)
     router.add("/api/notes/{id}/parts/{part}", POST=echo)
     SEEN.clear()
-    return Front(router, nobody, Limits(**limits), lambda request, status, *_: SEEN.append((status, request.id)))
+
+    def seen(request: Request, status: int, *_: object) -> None:
+        SEEN.append((status, request.id))
+
+    return Front(router, nobody, Limits(**limits), seen, lambda request, route, handler: handler(request))
 
 
 async def ask(

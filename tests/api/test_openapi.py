@@ -17,6 +17,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from backstay.api.docs_page import DOCS_CSP, docs_files
+from backstay.api.idempotency import EXCEPTIONS, parse_key
 from backstay.api.json_schema import ecma, json_schema, nullable
 from backstay.api.openapi import ActionDoc, openapi
 from backstay.errors import CODES
@@ -307,7 +308,10 @@ def test_bodies_take_what_a_client_may_set(schema: Schema) -> None:
     assert properties(document(schema, ANONYMOUS), "Signup").keys() == {"email", "password", "name", "nickname"}
     ship = ActionDoc("POST", "/x/{id}", "X", {"type": "object", "properties": {"id": {"type": "integer"}, "to": {}}})
     action = document(schema, ADA, actions=[ship])["paths"]["/x/{id}"]["post"]
-    assert action["parameters"] == [{"name": "id", "in": "path", "required": True, "schema": {"type": "integer"}}]
+    assert action["parameters"] == [
+        {"name": "id", "in": "path", "required": True, "schema": {"type": "integer"}},
+        {"$ref": "#/components/parameters/idempotency_key"},
+    ]
     assert action["requestBody"]["content"]["application/json"]["schema"]["properties"] == {"to": {}}
 
 
@@ -404,9 +408,9 @@ def test_every_error_code_appears_with_its_status(schema: Schema) -> None:
         "200", "204", "400", "401", "403", "404", "409", "412", "413", "415", "422", "429", "503",
     }  # fmt: skip
     created = operation(found, "create_product")["responses"]["201"]
-    assert set(created["headers"]) == {"Location", "ETag"}
+    assert set(created["headers"]) == {"Location", "ETag", "Idempotency-Replayed"}
     assert set(operation(found, "list_products")["responses"]["200"]["headers"]) == {"ETag", "Link"}
-    for status in (429, 503):
+    for status in (409, 429, 503):  # of 409 where it is `in_progress`
         assert "Retry-After" in found["components"]["responses"][f"Problem{status}"]["headers"]
 
 
@@ -422,6 +426,36 @@ def test_many_records_are_written_as_the_server_takes_them(schema: Schema) -> No
     jsonschema.validate({"operations": [{"method": "DELETE", "path": "/api/products/x"}]}, batch)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"operations": [{"method": "GET", "path": "/api/products/x"}]}, batch)
+
+
+def test_every_unsafe_operation_takes_a_key(schema: Schema) -> None:
+    """But those that are excepted by name."""
+    pay = ActionDoc("POST", "/pay", "Pay", key_required=True)
+    found = document(schema, ADA, actions=[pay, ActionDoc("DELETE", "/all", "All"), ActionDoc("GET", "/look", "Look")])
+    without = []
+    for path, operations in found["paths"].items():
+        for method, said in operations.items():
+            refs = [parameter.get("$ref", "") for parameter in said.get("parameters", [])]
+            named = [ref.rpartition("/")[2] for ref in refs if "idempotency" in ref]
+            if path == "/pay":
+                assert named == ["idempotency_key_required"]
+            elif not named:
+                without.append(f"{method.upper()} {path}")
+            else:
+                assert named == ["idempotency_key"]
+            if named:
+                assert {"400", "409", "422"} <= set(said["responses"])
+    unsafe = [said for said in without if not said.startswith("GET ")]
+    assert sorted(unsafe) == sorted(EXCEPTIONS)
+    parameters = found["components"]["parameters"]
+    assert (parameters["idempotency_key"]["in"], parameters["idempotency_key"]["name"]) == ("header", "Idempotency-Key")
+    assert parameters["idempotency_key_required"]["required"] is True
+    allowed = re.compile(parameters["idempotency_key"]["schema"]["pattern"])
+    for key in ("a", "x" * 255, "a b", "~", 'a"b'):
+        assert allowed.search(key)
+        assert parse_key(key.encode())
+    for key in ("", " ", " a", "a ", chr(34), "\u00e9", "a\tb"):
+        assert not allowed.search(key)
 
 
 def test_fixed_names_give_way_to_models() -> None:

@@ -77,7 +77,7 @@ class AccountRoutes:
 
     async def password(self, request: Request) -> Response:
         """Choose another password; all other sessions end."""
-        await self.accounts.change_password(request.actor, await request.object())
+        await self.accounts.of(request.attempt).change_password(request.actor, await request.object())
         return Response(204)
 
     async def sessions(self, request: Request) -> Response:
@@ -87,12 +87,12 @@ class AccountRoutes:
 
     async def end_one(self, request: Request) -> Response:
         """End one session of the signed-in user."""
-        await self.accounts.end_session(request.actor, request.params["id"])
+        await self.accounts.of(request.attempt).end_session(request.actor, request.params["id"])
         return Response(204)
 
     async def end_others(self, request: Request) -> Response:
         """End all sessions of the signed-in user but this one."""
-        await self.accounts.end_other_sessions(request.actor)
+        await self.accounts.of(request.attempt).end_other_sessions(request.actor)
         return Response(204)
 
 

@@ -1,7 +1,8 @@
 """Actions: the user's own endpoints, typed in and out, at any path, by the same rules and errors as the rest.
 
 Invariant: arguments are checked by the kinds of the declaration before the function runs, and a record that an
-action returns is read again by the rules of whoever asked.
+action returns is read again by the rules of whoever asked. An action that is handed a `Transaction` is one: its answer
+is made before that commits.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, get_type_hints
+from typing import Any, Literal, TypeAlias, get_type_hints
 
 import msgspec
 
-from backstay.api.http import Request, Response, Router, split_query
+from backstay.api.http import UNSAFE, Request, Response, Router, split_query
 from backstay.api.json_schema import json_schema
 from backstay.api.openapi import ActionDoc
 from backstay.api.render import JSON_HEADERS
+from backstay.api.rest import Write
 from backstay.api.structure import Structure, is_structure, parse_structure, read_structure, structure_schema
 from backstay.errors import BadRequest, DeclarationError, Denied, FieldError, Invalid, Mistake, NotSignedIn, nearest
 from backstay.model.declare import Model, Reader, User
@@ -27,8 +29,11 @@ from backstay.plan.ask import Ask, One
 from backstay.plan.write import parse_field
 from backstay.store.context import Context
 from backstay.store.engine import Engine
+from backstay.store.transaction import Transaction
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+Key: TypeAlias = Literal["accepted", "required"]
+Read: TypeAlias = Callable[[One, str], Awaitable[bytes | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +50,9 @@ class Action:
     """One endpoint of the user's own."""
 
     def __init__(
-        self, route: str, function: Callable[..., Awaitable[Any]], allow: Condition, status: int | None
-    ) -> None:
+        self, route: str, function: Callable[..., Awaitable[Any]], allow: Condition, status: int | None,
+        idempotency_key: Key = "accepted",
+    ) -> None:  # fmt: skip
         self.method, _, self.path = route.partition(" ")
         self.function = function
         self.allow = normal(allow)
@@ -55,9 +61,16 @@ class Action:
         mistakes: list[Mistake] = []
         if self.method not in _METHODS or not self.path.startswith("/"):
             mistakes.append(Mistake(self.name, f'"{route}" is no route.', 'Write it as "POST /api/quote".'))
+        self.key_required = idempotency_key == "required"
+        if self.key_required and self.method not in UNSAFE:
+            mistakes.append(
+                Mistake(self.name, f"a {self.method} takes no key.", "A key is for what changes something.")
+            )
         reader = Reader([], User)
         hints = get_type_hints(function, include_extras=True)
         self.returns = hints.get("return")
+        first = next(iter(inspect.signature(function).parameters), "")
+        self.one_transaction = hints.get(first) is Transaction
         self.fields: dict[str, Field] = {}
         self.structs: dict[str, Structure] = {}
         self.optional: set[str] = set()
@@ -76,14 +89,28 @@ class Action:
             raise DeclarationError(mistakes)
         self.status = status or (200 if self.method != "DELETE" else 204)
 
-    def serve(self, router: Router, engine: Engine, context: Callable[[Request], Context]) -> None:
+    def serve(self, router: Router, engine: Engine, context: Callable[[Request], Context], write: Write) -> None:
         """Put the action into the router."""
 
         async def handler(request: Request) -> Response:
             self._permit(request)
+            if self.key_required and request.attempt is None:
+                raise BadRequest(code="idempotency_key_required")
             arguments = await self._arguments(request)
-            result = await self.function(context(request), **arguments)
-            return await self._render(result, request, engine)
+
+            async def work(tx: Transaction) -> Response:
+                async def read(root: One, key: str) -> bytes | None:
+                    found = await tx.read_one(root, key)
+                    return found.one if found is not None else None
+
+                return await self._render(await self.function(tx, **arguments), engine, read)
+
+            async def read(root: One, key: str) -> bytes | None:
+                return (await engine.read(Ask((root,), (key,)), request.actor))[0].one
+
+            if self.one_transaction:
+                return await write(request, work)
+            return await self._render(await self.function(context(request), **arguments), engine, read)
 
         router.add(self.path, **{self.method: handler})
 
@@ -98,6 +125,7 @@ class Action:
             self.method, self.path, self.doc or self.name.replace("_", " "), arguments if properties else None,
             self._returned(), signed_in=fold(self.allow, False, frozenset()) != ANYONE, status=self.status,
             record=getattr(self.returns, "__name__", "") if self.returned_model else "",
+            key_required=self.key_required,
         )  # fmt: skip
 
     @property
@@ -155,14 +183,14 @@ class Action:
             raise Invalid(f'"{errors[0].path}" {errors[0].message}', errors=errors)
         return arguments
 
-    async def _render(self, result: Any, request: Request, engine: Engine) -> Response:
+    async def _render(self, result: Any, engine: Engine, read: Read) -> Response:
         if isinstance(result, Reply):
             body = result.body.encode() if isinstance(result.body, str) else result.body
             headers = [(name.lower().encode(), value.encode()) for name, value in result.headers]
             return Response(result.status, body, [(b"content-type", result.content_type.encode()), *headers])
         if result is None:
             return Response(204 if self.status == 200 else self.status)
-        body = await _json(result, request, engine)
+        body = await _json(result, engine, read)
         return Response(self.status, body, JSON_HEADERS)
 
 
@@ -181,11 +209,10 @@ def _parse(field: Field, raw: Any, from_text: bool) -> Any:
     return as_python(field.kind, parse_field(field, raw))
 
 
-async def _json(result: Any, request: Request, engine: Engine) -> bytes:
+async def _json(result: Any, engine: Engine, read: Read) -> bytes:
     if isinstance(result, Model):
         entity = engine.schema.of(type(result))
-        (found,) = await engine.read(Ask((One(entity.name, Slot(0, "id")),), (str(result.id),)), request.actor)
-        return found.one or b"null"
+        return await read(One(entity.name, Slot(0, "id")), str(result.id)) or b"null"
     if isinstance(result, list) and result and isinstance(result[0], Model):
-        return b"[" + b",".join([await _json(item, request, engine) for item in result]) + b"]"
+        return b"[" + b",".join([await _json(item, engine, read) for item in result]) + b"]"
     return msgspec.json.encode(result)

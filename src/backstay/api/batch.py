@@ -14,7 +14,7 @@ import msgspec
 
 from backstay.api.http import Request, Response, Router
 from backstay.api.render import JSON_HEADERS
-from backstay.api.rest import Begin, key_of
+from backstay.api.rest import Write, key_of
 from backstay.errors import BadRequest, FieldError, Invalid, NotFound, Problem, nearest
 from backstay.model.field import Entity
 from backstay.model.predicate import Slot
@@ -40,9 +40,9 @@ class Operation:
 class Batch:
     """The handler of `POST /api/batch`."""
 
-    def __init__(self, entities: Iterable[Entity], limits: Limits, begin: Begin) -> None:
+    def __init__(self, entities: Iterable[Entity], limits: Limits, write: Write) -> None:
         self.limits = limits
-        self.begin = begin
+        self.write = write
         self._bases = {f"/api/{entity.plural}": entity for entity in entities}
 
     def serve(self, router: Router) -> None:
@@ -52,7 +52,8 @@ class Batch:
     async def run(self, request: Request) -> Response:
         """Carry out all operations; 200 with the status and the body of each."""
         operations = self._read(await request.json())
-        async with self.begin(request) as tx:
+
+        async def work(tx: Transaction) -> Response:
             answers = []
             for at, operation in enumerate(operations):
                 try:
@@ -62,7 +63,9 @@ class Batch:
                     raise (taken.hidden() if hidden else taken).placed(_place(at)) from None
                 except Problem as problem:
                     raise problem.placed(_place(at)) from None
-        return Response(200, msgspec.json.encode({"data": answers}), JSON_HEADERS)
+            return Response(200, msgspec.json.encode({"data": answers}), JSON_HEADERS)
+
+        return await self.write(request, work)
 
     def _read(self, body: Any) -> list[Operation]:
         """The operations of a body; what is wrong in their form is told of all of them at once."""

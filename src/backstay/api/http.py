@@ -19,6 +19,7 @@ from backstay.api.render import SECURITY_HEADERS, problem_response
 from backstay.errors import BadRequest, NotFound, Problem
 from backstay.plan.actor import ANONYMOUS, Actor
 from backstay.plan.limits import Limits
+from backstay.store.repeat import Attempt
 
 Scope: TypeAlias = Mapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -49,6 +50,7 @@ class Request:
         "_limits",
         "_receive",
         "actor",
+        "attempt",
         "id",
         "method",
         "params",
@@ -63,6 +65,8 @@ class Request:
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
         self.actor: Actor = ANONYMOUS
+        self.attempt: Attempt | None = None
+        """There is one where the request carries an `Idempotency-Key`: what it writes is written by it."""
         self.params: dict[str, str] = {}
         self.id = ""
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
@@ -125,6 +129,7 @@ class Request:
 
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
+UNSAFE = frozenset(("POST", "PUT", "PATCH", "DELETE"))
 Observe: TypeAlias = Callable[[Request, int, float, BaseException | None], None]
 
 
@@ -142,6 +147,10 @@ class Route:
         self.pattern = re.compile(pattern)
         self.fixed = "{" not in path
         self.allow = ", ".join(sorted({*handlers, "OPTIONS"}))
+
+
+Once: TypeAlias = Callable[[Request, Route, Handler], Awaitable[Response]]
+"""How a request that may change something is handed to its handler, so that its repetition changes nothing."""
 
 
 class Router:
@@ -190,12 +199,14 @@ class Front:
     """The HTTP part of an application."""
 
     def __init__(
-        self, router: Router, identify: Callable[[Request], Awaitable[Actor]], limits: Limits, observe: Observe
+        self, router: Router, identify: Callable[[Request], Awaitable[Actor]], limits: Limits, observe: Observe,
+        once: Once,
     ) -> None:  # fmt: skip
         self.router = router
         self.identify = identify
         self.limits = limits
         self.observe = observe
+        self.once = once
         self._prefix = token_hex(6)
         self._count = 0
 
@@ -214,12 +225,15 @@ class Front:
             request.id = given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else self._new_id()
             route = self.router.find(request)
             handler = route.handlers.get(request.method) if route is not None else None
-            if handler is None or len(request.query) > self.limits.max_query:
+            if route is None or handler is None or len(request.query) > self.limits.max_query:
                 response = self._refuse(request, route)
             else:
                 if request.header(b"authorization") is not None:
                     request.actor = await self.identify(request)
-                response = await handler(request)
+                if request.method in UNSAFE:
+                    response = await self.once(request, route, handler)
+                else:
+                    response = await handler(request)
         except Problem as problem:
             error = problem
             request.id = request.id or self._new_id()

@@ -29,6 +29,7 @@ from backstay.api.openapi_answers import (
     problem_responses,
     session,
 )
+from backstay.api.openapi_keys import KEYS, REPLAYED, with_keys
 from backstay.api.openapi_parameters import Parameters, shared
 from backstay.api.openapi_schemas import Schemas, said
 from backstay.api.view import Access, View, view
@@ -66,6 +67,7 @@ class ActionDoc:
     name: str = ""
     description: str = ""
     record: str = ""
+    key_required: bool = False
 
 
 def openapi(
@@ -80,7 +82,8 @@ def openapi(
     Pure, no round trip.
     """
     writer = _Document(view(schema, actor, everything), limits)
-    paths = writer.paths(actions)
+    required = {(action.method, action.path) for action in actions if action.key_required}
+    paths = with_keys(writer.paths(actions), required)
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "description": " ".join(_FILTERS.split())},
@@ -90,8 +93,8 @@ def openapi(
         "components": {
             "schemas": dict(sorted(writer.schemas.made.items())),
             "responses": writer.responses,
-            "parameters": writer.parameters.made,
-            "headers": HEADERS,
+            "parameters": {**writer.parameters.made, **KEYS},
+            "headers": {**HEADERS, "IdempotencyReplayed": REPLAYED},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "description": "The `access_token` of a login."}
             },

@@ -53,7 +53,7 @@ def problem_responses(problem: dict[str, Any]) -> dict[str, Any]:
         found[f"Problem{status}"] = {
             "description": said_of, "content": {"application/problem+json": {"schema": body, "example": example}},
         }  # fmt: skip
-        if status in (429, 503):
+        if status in (409, 429, 503):
             found[f"Problem{status}"]["headers"] = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
     return found
 

@@ -5,9 +5,8 @@ Invariant: a handler parses and renders, and nothing else. What may be seen or d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
 
 from backstay.api.cursor import Cursors
 from backstay.api.http import Request, Response, Router, split_query
@@ -25,17 +24,19 @@ from backstay.store.transaction import KeyTaken, Transaction
 _PARAMETERS: dict[type[Root], tuple[str, ...]] = {
     One: ("fields", "expand"), Listing: LIST_PARAMETERS, Aggregate: GROUP_PARAMETERS,
 }  # fmt: skip
-Begin = Callable[[Request], AbstractAsyncContextManager[Transaction]]
+Work: TypeAlias = Callable[[Transaction], Awaitable[Response]]
+Write: TypeAlias = Callable[[Request, Work], Awaitable[Response]]
+"""Does all the work of a request in one transaction, the making of its answer included."""
 
 
 class Resource:
     """The handlers of one entity."""
 
-    def __init__(self, entity: Entity, engine: Engine, cursors: Cursors, begin: Begin) -> None:
+    def __init__(self, entity: Entity, engine: Engine, cursors: Cursors, write: Write) -> None:
         self.entity = entity
         self.engine = engine
         self.cursors = cursors
-        self.begin = begin
+        self.write = write
         self._lists = ListQuery(entity, engine.limits)
         self._groups = ListQuery(entity, engine.limits, groups=True)
         self._whole = One(entity.name, Slot(0, "id"))
@@ -112,10 +113,12 @@ class Resource:
             return await self._create_all(values, request)
         if not isinstance(values, dict):
             raise BadRequest("The body must be one JSON object, or a list of them.", code="malformed_json")
-        async with self.begin(request) as tx:
+
+        async def work(tx: Transaction) -> Response:
             key = await tx.write(Create(self.entity.name, values))
-            found = await self._reread(key, request, tx)
-        return self._created(key, found, request)
+            return self._created(key, await self._reread(key, tx), request)
+
+        return await self.write(request, work)
 
     def _created(self, key: str, found: Found | None, request: Request) -> Response:
         location = (b"location", f"/api/{self.entity.plural}/{key}".encode())
@@ -125,11 +128,14 @@ class Resource:
 
     async def _create_all(self, items: Sequence[Any], request: Request) -> Response:
         """Many new records or none; 201 with those of them that their creator may read, in the order sent."""
-        async with self.begin(request) as tx:
+
+        async def work(tx: Transaction) -> Response:
             keys = await create_all(tx, self.engine, self.entity.name, items)
-            found = [await self._reread(key, request, tx) for key in keys]
-        body = b'{"data":[' + b",".join(one.rows[0] for one in found if one is not None) + b"]}"
-        return Response(201, body, JSON_HEADERS)
+            found = [await self._reread(key, tx) for key in keys]
+            body = b'{"data":[' + b",".join(one.rows[0] for one in found if one is not None) + b"]}"
+            return Response(201, body, JSON_HEADERS)
+
+        return await self.write(request, work)
 
     async def put(self, request: Request) -> Response:
         """A whole record under an id: 200 where one was replaced, 201 where it is new.
@@ -149,38 +155,43 @@ class Resource:
             raise (taken.hidden() if taken.key == ask.key else taken) from None
 
     async def _put(self, ask: Put, request: Request) -> Response:
-        async with self.begin(request) as tx:
+        async def work(tx: Transaction) -> Response:
             new = await put(tx, ask)
-            found = await self._reread(ask.key, request, tx)
-        if new:
-            return self._created(ask.key, found, request)
-        if found is None:
-            return Response(204, b"", JSON_HEADERS)
-        return one_response(request, found)
+            found = await self._reread(ask.key, tx)
+            return self._created(ask.key, found, request) if new else self._changed(found, request)
+
+        return await self.write(request, work)
+
+    def _changed(self, found: Found | None, request: Request) -> Response:
+        return Response(204, b"", JSON_HEADERS) if found is None else one_response(request, found)
 
     async def update(self, request: Request) -> Response:
         """A change of one record."""
         values = await request.object()
         if not values:
             raise BadRequest("Name at least one field to change.")
-        async with self.begin(request) as tx:
-            key = self._key(request)
-            await tx.write(Update(self.entity.name, key, values, version=version_of(request)))
-            found = await self._reread(key, request, tx)
-        if found is None:
-            return Response(204, b"", JSON_HEADERS)
-        return one_response(request, found, 200)
+        key, version = self._key(request), version_of(request)
+
+        async def work(tx: Transaction) -> Response:
+            await tx.write(Update(self.entity.name, key, values, version=version))
+            return self._changed(await self._reread(key, tx), request)
+
+        return await self.write(request, work)
 
     async def delete(self, request: Request) -> Response:
         """The end of one record."""
-        async with self.begin(request) as tx:
-            await tx.write(Delete(self.entity.name, self._key(request), version=version_of(request)))
-        return Response(204)
+        version = version_of(request)
+
+        async def work(tx: Transaction) -> Response:
+            await tx.write(Delete(self.entity.name, self._key(request), version=version))
+            return Response(204)
+
+        return await self.write(request, work)
 
     def _key(self, request: Request) -> str:
         return request.params["id"].lower()
 
-    async def _reread(self, key: str, request: Request, tx: Transaction) -> Found | None:
+    async def _reread(self, key: str, tx: Transaction) -> Found | None:
         """The record as its writer may read it, in the same transaction."""
         return await tx.read_one(self._whole, key)
 

@@ -7,6 +7,7 @@ hashing is done before a transaction begins.
 
 from __future__ import annotations
 
+import copy
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -32,6 +33,7 @@ from backstay.model.value import Unfit
 from backstay.plan.actor import SYSTEM, Actor
 from backstay.plan.ask import Ask, Create, Listing, Nested, One, Selection, Update
 from backstay.store.engine import Engine
+from backstay.store.repeat import Attempt
 from backstay.store.transaction import Hooks, Transaction
 
 CREDENTIAL = AccountCredential.__name__
@@ -94,12 +96,21 @@ class Accounts:
         self._hooks = hooks
         self._new_id = new_id
         self._user = engine.schema.user
+        self._attempt: Attempt | None = None
         for moment in ("before_create", "before_update"):
             hooks.by_moment.setdefault((moment, self._user.name), []).insert(0, _keep_canonical)
 
     def close(self) -> None:
         """End the threads that hash passwords."""
         self.passwords.close()
+
+    def of(self, attempt: Attempt | None) -> Accounts:
+        """These accounts for one request: where that carries a key, what they write is done once for it."""
+        if attempt is None:
+            return self
+        carrying = copy.copy(self)
+        carrying._attempt = attempt
+        return carrying
 
     # For everybody.
 
@@ -272,7 +283,8 @@ class Accounts:
 
     @asynccontextmanager
     async def _transaction(self, user: str | None = None) -> AsyncIterator[Transaction]:
-        async with Transaction.begin(self._engine, Actor(user, system=True), self._hooks, self._new_id) as tx:
+        actor = Actor(user, system=True)
+        async with Transaction.begin(self._engine, actor, self._hooks, self._new_id, self._attempt) as tx:
             yield tx
 
     async def _add(self, tx: Transaction, key: str, values: Mapping[str, Any], password_hash: str | None) -> None:

@@ -30,6 +30,8 @@ class Limits:
     max_body: int = 1_048_576  # bytes of a request
     max_query: int = 8_192  # bytes of a query string
     max_parameters: int = 100
+    max_kept_answer: int = 1_048_576  # bytes of an answer that is kept for a request sent again
+    repeat_wait_ms: int = 10_000  # milliseconds that a request sent again waits for the first one
     max_roots: int = 20  # fields of Query in one document
     document_tokens: int = 2_000  # of a GraphQL document, and parts of its variables
     document_length: int = 65_536  # characters

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from backstay.plan.actor import Actor
 from backstay.store.engine import Engine
+from backstay.store.repeat import Attempt
 from backstay.store.transaction import Hooks, Transaction, whoever
 
 
@@ -29,13 +30,15 @@ class Context:
     """
 
     def __init__(
-        self, engine: Engine, hooks: Hooks, new_id: Callable[[], str], actor: Actor, accounts: AccountMaker
-    ) -> None:
+        self, engine: Engine, hooks: Hooks, new_id: Callable[[], str], actor: Actor, accounts: AccountMaker,
+        attempt: Attempt | None = None,
+    ) -> None:  # fmt: skip
         self.engine = engine
         self.accounts = accounts
         self.actor = actor
         self._hooks = hooks
         self._new_id = new_id
+        self._attempt = attempt
 
     @property
     def me(self) -> Any:
@@ -53,5 +56,5 @@ class Context:
         `as_system` sets the rules aside for all of it. Two round trips (begin and commit) on PostgreSQL.
         """
         actor = replace(self.actor, system=True) if as_system else self.actor
-        async with Transaction.begin(self.engine, actor, self._hooks, self._new_id) as tx:
+        async with Transaction.begin(self.engine, actor, self._hooks, self._new_id, self._attempt) as tx:
             yield tx

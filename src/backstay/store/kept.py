@@ -115,11 +115,35 @@ def deliveries(metadata: sa.MetaData, dialect: str) -> None:
     sa.Index("ix__deliveries_due", table.c.consumer, table.c.given_up, table.c.due)
 
 
+def repeats(metadata: sa.MetaData, dialect: str) -> None:
+    """What was done for requests that carry a key, until it expires (`store/repeat.py`); times are whole seconds."""
+    text, number = _kinds(dialect)
+    table = sa.Table(
+        "_repeats", metadata,
+        sa.Column("scope", text, primary_key=True),
+        sa.Column("key", text, primary_key=True),
+        sa.Column("asked", sa.LargeBinary, nullable=False),
+        sa.Column("status", number),
+        sa.Column("answer", sa.LargeBinary),
+        sa.Column("created_at", number, nullable=False),
+        sa.Column("lease_until", number, nullable=False),
+        sa.Column("expires_at", number, nullable=False),
+        sqlite_strict=True,
+    )  # fmt: skip
+    sa.Index("ix__repeats_expires_at", table.c.expires_at)
+
+
 def _kinds(dialect: str) -> tuple[Any, Any]:
     return (sa.Text, sa.Integer) if dialect == "sqlite" else (sa.Text(collation="C"), sa.BigInteger)
 
 
 KEPT: tuple[Callable[[sa.MetaData, str], None], ...] = (
-    sequences, revocations, changes, state, consumers, deliveries,
-)  # fmt: skip
+    sequences,
+    revocations,
+    changes,
+    state,
+    consumers,
+    deliveries,
+    repeats,
+)
 """Each adds one table to the metadata of a database, by the name of its dialect."""

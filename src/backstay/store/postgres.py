@@ -40,6 +40,8 @@ class PostgresTransaction:
             raise Broken("foreign", error.constraint_name or "") from None
         except asyncpg.IntegrityConstraintViolationError as error:
             raise Broken("check", getattr(error, "constraint_name", "") or "") from None
+        except asyncpg.QueryCanceledError:
+            raise Unavailable(code="timeout") from None
         except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
             raise Unavailable("Another change was in the way.") from None
 

@@ -30,6 +30,7 @@ from backstay.store import rows
 from backstay.store.engine import Engine, Found, as_bytes
 from backstay.store.port import Broken, Taken, Writing
 from backstay.store.prepared import Prepared, PreparedShape
+from backstay.store.repeat import Attempt, carrying
 from backstay.store.writer import Writer
 
 M = TypeVar("M", bound=Model)
@@ -91,10 +92,13 @@ class Transaction:
     @classmethod
     @asynccontextmanager
     async def begin(
-        cls, engine: Engine, actor: Actor, hooks: Hooks, new_id: Callable[[], str]
+        cls, engine: Engine, actor: Actor, hooks: Hooks, new_id: Callable[[], str], attempt: Attempt | None = None
     ) -> AsyncIterator[Transaction]:
-        """A new transaction: it is true where the block ends, and whoever waits for changes is told."""
-        async with engine.store.transaction() as writing:
+        """A new transaction: it is true where the block ends, and whoever waits for changes is told.
+
+        With an `attempt` it is one of a request that carries a key.
+        """
+        async with carrying(engine.store, attempt) as writing:
             tx = cls(engine, writing, actor, hooks, new_id)
             yield tx
         if tx._writer.wrote:
