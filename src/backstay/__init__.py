@@ -54,9 +54,11 @@ if TYPE_CHECKING:
     from backstay.model.value import Currency as Currency
     from backstay.model.value import Digits as Digits
     from backstay.model.value import Email as Email
+    from backstay.model.value import Encrypted as Encrypted
     from backstay.model.value import Json as Json
     from backstay.model.value import Money as Money
     from backstay.model.value import Pattern as Pattern
+    from backstay.model.value import SealedAs as SealedAs
     from backstay.model.value import Secret as Secret
     from backstay.model.value import Slug as Slug
     from backstay.plan.limits import Limits as Limits
@@ -76,7 +78,8 @@ _PLACES = {
         "searchable", "sequence", "signed_in", "starts_with", "unique",
     ),
     "model.value": (
-        "URL", "BigInt", "Currency", "Digits", "Email", "Json", "Money", "Pattern", "Secret", "Slug",
+        "URL", "BigInt", "Currency", "Digits", "Email", "Encrypted", "Json", "Money", "Pattern",
+        "SealedAs", "Secret", "Slug",
     ),
     "plan.limits": ("Limits",),
     "store.context": ("Context",),

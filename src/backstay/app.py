@@ -289,7 +289,7 @@ class Running:
         self.settings = settings
         self.store = store
         self.log = Log(settings.log_level, json=not settings.development)
-        self.engine = Engine(app.schema, store, app.limits, clock)
+        self.engine = Engine(app.schema, store, app.limits, clock, lambda: self.keys)
         self.new_id = new_id or uuid7_maker()
         # A copy: accounts add theirs, and what was declared stays as it was, however often it is started.
         self.hooks = Hooks({moment: [*hooks] for moment, hooks in app.hooks.by_moment.items()})

@@ -100,7 +100,7 @@ class Parameters:
         """One parameter for each field, and a least and a bound for those that have a range."""
         found: dict[str, Kind] = {}
         for part in self.view.parts(entity):
-            if isinstance(part, ToMany) or part.name in _RESERVED or part.kind.name == "json":
+            if isinstance(part, ToMany) or part.name in _RESERVED or part.kind.name == "json" or part.kind.sealed:
                 continue
             name, kind = part.name, part.kind
             if kind.name == "list" and kind.item is not None:

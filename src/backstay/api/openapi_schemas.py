@@ -259,7 +259,8 @@ class Schemas:
             if entity.search:
                 properties["search"] = {"type": "string", "maxLength": self.limits.max_needle}
             for part in self.view.parts(entity):
-                properties[part.name] = self._filtered(part)
+                if isinstance(part, ToMany) or not part.kind.sealed:
+                    properties[part.name] = self._filtered(part)
             self.made[name] = {
                 "type": "object", "properties": properties, "additionalProperties": False,
                 "description": f"Which {entity.plural}: a value means `eq`, several entries must all hold.",

@@ -54,7 +54,7 @@ def one_response(request: Request, found: Found, status: int = 200, headers: Seq
     from backstay.api.http import Response
 
     body = as_bytes(found.texts[0])
-    tag = f'"{found.version}-{digest(body)}"'
+    tag = f'"{found.version}-{digest(found.sealed or body)}"'
     if status == 200:
         return json_response(request, body, tag, headers)
     return Response(status, body, [*JSON_HEADERS, (b"etag", tag.encode()), *headers])
@@ -67,11 +67,13 @@ def list_response(request: Request, found: Found, cursor: str | None) -> Respons
         meta["total"] = found.total
         if found.capped:
             meta["total_is_at_least"] = True
-    body = b'{"data":' + found.array + b',"meta":' + msgspec.json.encode(meta) + b"}"
+    tail = b',"meta":' + msgspec.json.encode(meta) + b"}"
+    body = b'{"data":' + found.array + tail
+    basis = body if found.sealed is None else found.sealed + tail
     headers = (
         [(b"link", f'<{request.path}?{_with_cursor(request.query, cursor)}>; rel="next"'.encode())] if cursor else []
     )
-    return json_response(request, body, f'W/"{digest(body)}"', headers)
+    return json_response(request, body, f'W/"{digest(basis)}"', headers)
 
 
 def _with_cursor(query: bytes, cursor: str) -> str:

@@ -16,11 +16,11 @@ from typing import Any, Protocol
 import msgspec
 
 from backstay.model.fact import Fact, UpdateFact
-from backstay.model.field import Schema
 from backstay.store.changes import Change
 from backstay.store.context import Context
 from backstay.store.engine import Engine
 from backstay.store.positions import Delivery, Lapsed, Positions, Turn, retry_after
+from backstay.store.sealing import opened_json
 from backstay.store.transaction import load
 
 TURN = 30.0  # seconds that a process reads for a reaction without saying so again
@@ -170,9 +170,12 @@ class Outbox:
                 )  # fmt: skip
         return told
 
+    async def _call(self, reaction: Reaction, change: Change) -> None:
+        await reaction.function(self._context(), *records_of(change, self._engine))
+
     async def _tell(self, reaction: Reaction, change: Change, turn: Turn) -> str:
         """Tell one fact, and keep the turn while that takes; what went wrong, or nothing. Raises `Lapsed`."""
-        telling = asyncio.ensure_future(reaction.function(self._context(), *records_of(change, self._engine.schema)))
+        telling = asyncio.ensure_future(self._call(reaction, change))
         try:
             while not (await asyncio.wait({telling}, timeout=TURN / 3))[0]:
                 await self.positions.advance(turn, turn.position, TURN)
@@ -189,8 +192,9 @@ class Outbox:
         return said
 
 
-def records_of(change: Change, schema: Schema) -> list[Any]:
+def records_of(change: Change, engine: Engine) -> list[Any]:
     """The record of a change as it was told of, and for an update as it was before."""
-    entity = schema.entities[change.model]
+    entity = engine.schema.entities[change.model]
     texts = {"update": (change.new, change.old), "delete": (change.old,)}.get(change.action, (change.new,))
-    return [load(entity, msgspec.json.decode(text)) for text in texts if text is not None]
+    raw = [msgspec.json.decode(text) for text in texts if text is not None]
+    return [load(entity, opened_json(engine.keys, entity, change.record, one)) for one in raw]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -48,6 +49,8 @@ from backstay.model.value import (
     Kind,
     Money,
     Pattern,
+    SealedAs,
+    Sealing,
     Unfit,
     WriteOnly,
     parse,
@@ -282,14 +285,31 @@ class Reader:
             and target_entity is not self.entities.get(self.user.__name__)
         ):
             self.wrong(place, "current_user() stands behind a relation to User only.", f"Write {name}: User.")
+        label = ""
+        if any(isinstance(e, Sealing) for e in extras):
+            label = next((e.name for e in extras if isinstance(e, SealedAs)), f"{entity.name}.{name}")
+            kind = self._sealed(entity, name, kind, target_entity)
         entity.fields[name] = Field(
             name, kind, nullable, default,
             write_only=any(isinstance(e, WriteOnly) for e in extras),
             read_only=name in ("id", "created_at", "updated_at")
             or (entity.model is self.user and name in ("email", "roles", "disabled")),
             target=target_entity, on_delete=action,
-            doc=next((e.documentation for e in extras if isinstance(e, at.DocInfo)), ""),
+            doc=next((e.documentation for e in extras if isinstance(e, at.DocInfo)), ""), label=label,
         )  # fmt: skip
+        if label:
+            entity.sealed = (*entity.sealed, name)
+
+    def _sealed(self, entity: Entity, name: str, kind: Kind, target: Entity | None) -> Kind:
+        """The kind of an encrypted field, and a mistake where it cannot be one."""
+        place = f"{entity.name}.{name}"
+        if target is not None:
+            self.wrong(place, "a relation cannot be encrypted.", "Encrypt fields of the record it leads to.")
+        elif name in ("id", "created_at", "updated_at") or (
+            entity.model is self.user and name in ("email", "roles", "disabled")
+        ):
+            self.wrong(place, "Backstay looks for it in the database, so it cannot be encrypted.", "Leave it readable.")
+        return replace(kind, sealed=True)
 
     def read_argument(self, place: str, name: str, hint: Any) -> Field | None:
         """An argument of the user's own function, as a field: the same kinds, the same constraints."""
@@ -335,6 +355,8 @@ class Reader:
             (inner,) = get_args(hint)
             inner, inner_extras = _unwrap(inner)
             item = self._kind(place, inner, inner_extras)
+            if any(isinstance(e, Sealing) for e in inner_extras):
+                self.wrong(place, "a list is encrypted as a whole.", "Write Encrypted[list[...]].")
             if item is None or item.name in ("json", "list", "money"):
                 self.wrong(
                     place, "a list holds plain values such as text or numbers.", "Use Json, or Many[...] for records."
@@ -396,7 +418,16 @@ class Reader:
                     found["max_length"] = most
                 case Pattern(regex):
                     found["pattern"] = regex
-                case Format() | WriteOnly() | Digits() | Currency() | DeleteRule() | at.DocInfo():
+                case (
+                    Format()
+                    | WriteOnly()
+                    | Digits()
+                    | Currency()
+                    | DeleteRule()
+                    | Sealing()
+                    | SealedAs()
+                    | at.DocInfo()
+                ):
                     pass
                 case _:
                     self.wrong(place, f"{extra!r} is no constraint that the database and the API can both keep.",

@@ -53,6 +53,8 @@ class Field:
     read: Condition = ANYONE
     write: Condition = ANYONE
     doc: str = ""
+    label: str = ""
+    """What an encrypted value is bound to: the model and the field it was sealed for."""
 
     @property
     def column(self) -> str:
@@ -62,7 +64,7 @@ class Field:
     @property
     def columns(self) -> tuple[str, ...]:
         """All its columns: money without a fixed currency has a second one."""
-        if self.kind.name == "money" and not self.kind.currency:
+        if self.kind.name == "money" and not self.kind.currency and not self.kind.sealed:
             return self.name, f"{self.name}_currency"
         return (self.column,)
 
@@ -132,6 +134,8 @@ class Entity:
     indexes: tuple[Index, ...] = ()
     search: tuple[str, ...] = ()
     rules: dict[Action, Condition] = field(default_factory=lambda: dict.fromkeys(ACTIONS, NOBODY))
+    sealed: tuple[str, ...] = ()
+    """The names of its encrypted fields."""
     hidden: bool = False
     made: bool = False
     """Made for a relation by `many(through=True)`, and not declared."""

@@ -54,10 +54,12 @@ def declare(
             reader.wrong(entity.name, f"its address /{entity.plural} is {other.name}'s already.", "Set __plural__.")
     if not reader.mistakes:
         user_entity = entities[user.__name__]
+        _seal(reader, list(entities.values()))
         for entity in entities.values():
             _compute(reader, entity)
         for entity in entities.values():
             _index(reader, entity)
+            _slug(reader, entity)
             _rule(reader, entity, user_entity)
     if reader.mistakes:
         raise DeclarationError(reader.mistakes)
@@ -239,6 +241,11 @@ def _index(reader: Reader, entity: Entity) -> None:
         if unknown:
             reader.wrong(f"{entity.name}.indexes", f'"{unknown[0]}" is not stored, so it cannot be indexed.')
             continue
+        if sealed := [name for name in index.fields if entity.fields[name].kind.sealed]:
+            what = {"search": "searched", "unique": "unique"}.get(index.kind, "indexed")
+            reader.wrong(f"{entity.name}.indexes", f'"{sealed[0]}" is encrypted, so it cannot be {what}.',
+                         "Keep what has to be found in a field of its own.")  # fmt: skip
+            continue
         if index.kind == "search":
             bad = [name for name in index.fields if not entity.fields[name].kind.textual]
             if bad:
@@ -249,9 +256,28 @@ def _index(reader: Reader, entity: Entity) -> None:
             entity.fields[name] = replace(entity.fields[name], unique=True)
         kept.append(index)
     entity.indexes = (*entity.indexes, *kept)
+
+
+def _slug(reader: Reader, entity: Entity) -> None:
     for field in entity.fields.values():
-        if field.default is not None and field.default.source == "slug" and field.default.value not in entity.fields:
-            reader.wrong(f"{entity.name}.{field.name}", f'it is made from "{field.default.value}", which is no field.')
+        if field.default is None or field.default.source != "slug":
+            continue
+        place, source = f"{entity.name}.{field.name}", entity.fields.get(field.default.value)
+        if source is None:
+            reader.wrong(place, f'it is made from "{field.default.value}", which is no field.')
+        elif source.kind.sealed and not field.kind.sealed:
+            reader.wrong(place, f'it is made from "{source.name}", which is encrypted.',
+                         "Make it from a field that everybody may read.")  # fmt: skip
+
+
+def _seal(reader: Reader, entities: Sequence[Entity]) -> None:
+    """A label belongs to one field, or the values of two could be exchanged unseen."""
+    labels: dict[str, str] = {}
+    for entity in entities:
+        for name in entity.sealed:
+            place, label = f"{entity.name}.{name}", entity.fields[name].label
+            if (other := labels.setdefault(label, place)) != place:
+                reader.wrong(place, f"it is sealed as {label}, and so is {other}.", "Name the field it was before.")
 
 
 def _rule(reader: Reader, entity: Entity, user: Entity) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import Enum
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -67,6 +67,23 @@ class WriteOnly:
     """Marks a secret: it can be set, and never read, filtered, sorted or searched."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sealing:
+    """Marks a field whose values are encrypted; written as `Encrypted[...]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealedAs:
+    """Beside an encrypted field that was renamed: the name it was sealed under, such as `SealedAs("Customer.iban")`.
+
+    An encrypted value is bound to the model and the field it was written for, so it does not open under another name.
+
+    >>> account = Annotated[Encrypted[str], SealedAs("Customer.iban")]
+    """
+
+    name: str
+
+
 @dataclass(frozen=True, slots=True, order=False)
 class Money:
     """An amount in integer minor units (cents) with its ISO 4217 currency.
@@ -115,6 +132,10 @@ Secret: TypeAlias = Annotated[str, WriteOnly()]
 Json: TypeAlias = Annotated[Any, Format("json")]
 BigInt: TypeAlias = Annotated[int, Format("big")]
 
+T = TypeVar("T")
+Encrypted: TypeAlias = Annotated[T, Sealing()]
+"""A field that the database cannot read: `iban: Encrypted[str]`, `born: Encrypted[date] | None`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -136,16 +157,18 @@ class Kind:
     max_length: int | None = None
     pattern: str = ""
     enum: type[Enum] | None = field(default=None, compare=False)
+    sealed: bool = False
+    """Whether the database holds it encrypted; it has no operators then, and no order."""
 
     @property
     def textual(self) -> bool:
         """Whether `contains`, `starts_with` and their kin apply."""
-        return self.name == "text"
+        return self.name == "text" and not self.sealed
 
     @property
     def ordered(self) -> bool:
         """Whether `<` and sorting apply."""
-        return self.name not in ("json", "list")
+        return self.name not in ("json", "list") and not self.sealed
 
 
 BOOLEAN = Kind("boolean")
@@ -154,6 +177,7 @@ FLOAT = Kind("float")
 TEXT = Kind("text")
 KEY = Kind("uuid")
 INSTANT = Kind("datetime")
+CIPHERTEXT = Kind("text", format="slug")  # letters, digits, dot, hyphen and underscore: nothing in it needs escaping
 
 
 class Unfit(ValueError):

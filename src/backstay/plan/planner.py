@@ -12,11 +12,11 @@ from typing import Literal
 from backstay.errors import BadRequest, Denied, NotSignedIn, Problem
 from backstay.model.field import Action, Computed, Entity, Field, Schema, ToMany
 from backstay.model.predicate import ANYONE, NOBODY, Compare, Condition, HasRole, Path, Search, Slot, both
-from backstay.model.value import INTEGER, KEY, TEXT, Kind, plain
+from backstay.model.value import CIPHERTEXT, INTEGER, KEY, TEXT, Kind, plain
 from backstay.plan.actor import Actor
 from backstay.plan.ask import After, Aggregate, Ask, Listing, Nested, One, Root, Selection, Sort
 from backstay.plan.limits import Limits
-from backstay.plan.resolve import Frame, Resolver, every, some
+from backstay.plan.resolve import Frame, Resolver, SealedField, every, some
 from backstay.plan.tree import (
     FALSE,
     TRUE,
@@ -41,6 +41,7 @@ from backstay.plan.tree import (
     Records,
     RootPlan,
     Rows,
+    Sealed,
     Test,
     kind_of,
     nullable,
@@ -165,7 +166,10 @@ class _Planner:
             needle = self.resolver.param(ParamSpec("slot", TEXT, search.index, part="rank", place=search.place))
             keys.append(Order(Rank(frame.scope, needle), False))
         for key in sort:
-            by = self.resolver.path(key.path, frame)
+            try:
+                by = self.resolver.path(key.path, frame)
+            except SealedField as sealed:
+                raise BadRequest(sealed.detail, code="invalid_sort") from None
             if not kind_of(by).ordered:
                 raise BadRequest(
                     f'"{".".join(key.path)}" holds {kind_of(by).name}, which has no order.', code="invalid_sort"
@@ -233,6 +237,8 @@ class _Planner:
         if isinstance(part, Computed):
             return Leaf(self.resolver.computed(part, frame), part.kind)
         column = self.resolver.column(part, frame)
+        if part.kind.sealed:
+            return Leaf(column, CIPHERTEXT, sealed=Sealed(part.label, Column(frame.scope, "id", KEY, False)))
         return self._priced(part, frame, column)
 
     def _priced(self, part: Field, frame: Frame, column: Expr) -> Leaf:

@@ -73,6 +73,15 @@ from backstay.plan.tree import (
 TEXT_OPERATORS = ("contains", "icontains", "starts_with")
 
 
+class SealedField(BadRequest):
+    """400: an encrypted field is named where the database would have to read it."""
+
+    code = "invalid_filter"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f'"{name}" is encrypted: it can be shown, and not compared, sorted, grouped or computed with.')
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """A table instance in sight: its number, its entity, and the relations whose record is in sight already."""
@@ -466,6 +475,8 @@ class Resolver:
             return self._guard(part, self._computed(part, frame), frame, viewer)
         if part.write_only and viewer:
             raise BadRequest(f'{frame.entity.name} has no field "{name}".', code="unknown_field")
+        if part.kind.sealed:
+            raise SealedField(name)
         if not rest:
             return self._column(frame, part, viewer)
         if part.target is None:

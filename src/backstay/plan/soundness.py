@@ -12,7 +12,7 @@ from backstay.model.field import Computed, Entity, Field, Schema, ToMany
 from backstay.model.predicate import And, Condition, HasRole, Not, Or, SignedIn, normal
 from backstay.plan.actor import Actor
 from backstay.plan.limits import Limits
-from backstay.plan.resolve import Resolver
+from backstay.plan.resolve import Resolver, SealedField
 
 
 def mistakes(schema: Schema, limits: Limits) -> list[Mistake]:
@@ -23,7 +23,9 @@ def mistakes(schema: Schema, limits: Limits) -> list[Mistake]:
             try:
                 attempt()
             except BadRequest as error:
-                found.append(Mistake(f"{entity.name}.{place}", error.detail, "Compare values of one kind."))
+                sealed = isinstance(error, SealedField)
+                hint = "Keep what rules need in a field of its own." if sealed else "Compare values of one kind."
+                found.append(Mistake(f"{entity.name}.{place}", error.detail, hint))
     return found
 
 

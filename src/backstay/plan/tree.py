@@ -281,12 +281,21 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Sealed:
+    """What an encrypted value is bound to: its label, and the id of its record."""
+
+    label: str
+    key: Column
+
+
+@dataclass(frozen=True, slots=True)
 class Leaf:
-    """A value in the answer. Money of an open currency has the currency beside it."""
+    """A value in the answer. Money of an open currency has the currency beside it, an encrypted value its id."""
 
     value: Expr
     kind: Kind
     currency: Expr | None = None
+    sealed: Sealed | None = None
 
 
 @dataclass(frozen=True, slots=True)

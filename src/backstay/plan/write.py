@@ -30,7 +30,7 @@ from backstay.model.predicate import (
     normal,
     rebuild,
 )
-from backstay.model.value import KEY, TEXT, Kind, Unfit, parse, slug_of
+from backstay.model.value import CIPHERTEXT, KEY, TEXT, Kind, Unfit, parse, slug_of
 from backstay.plan.actor import SYSTEM, Actor
 from backstay.plan.ask import Create, Delete, Update, Write
 from backstay.plan.limits import Limits
@@ -321,6 +321,7 @@ def _sets(
             field is None
             or field.folded
             or field.kind.name in ("json", "list")
+            or field.kind.sealed
             or (field.read_only and not actor.system)
         ):
             raise BadRequest(f'"{name}" cannot be set by an expression.', code="unknown_field")
@@ -404,13 +405,14 @@ def _before(schema: Schema, actor: Actor, limits: Limits, entity: Entity, condit
 
 
 def stored(entity: Entity, scope: int = 0) -> Record:
-    """All stored fields of a record as they stand, but secrets that can never be read."""
+    """All stored fields of a record as they stand, encrypted ones encrypted, but secrets that can never be read."""
     items = []
     for field in entity.fields.values():
         if not field.write_only:
-            column = Column(scope, field.column, field.kind, field.nullable)
+            kind = CIPHERTEXT if field.kind.sealed else field.kind
+            column = Column(scope, field.column, kind, field.nullable)
             second = [Column(scope, name, TEXT, field.nullable) for name in field.columns[1:]]
-            items.append((field.name, Leaf(column, field.kind, second[0] if second else None)))
+            items.append((field.name, Leaf(column, kind, second[0] if second else None)))
     return Record(tuple(items))
 
 

@@ -21,8 +21,10 @@ from backstay.plan.planner import plan_read
 from backstay.plan.tree import ListRoot, OneRoot
 from backstay.plan.write import plan_guard, plan_stored, shape_key, shape_of
 from backstay.store.changes import ChangeLog
+from backstay.store.keyring import KeyRing, no_keys
 from backstay.store.port import Store, Writing
 from backstay.store.prepared import EntityWrites, Prepared, PreparedShape, prepare
+from backstay.store.sealing import marks_of, open_texts
 from backstay.store.sql import SEPARATOR, Statement, compile_read
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -43,6 +45,8 @@ class Found:
     capped: bool = False
     more: bool = False
     keys: tuple[Any, ...] | None = None
+    sealed: bytes | None = None
+    """The rows as they are stored, where they hold encrypted values: what an entity tag can be made of."""
 
     @property
     def rows(self) -> list[bytes]:
@@ -66,12 +70,14 @@ class Engine:
     """Answers asks from one store."""
 
     def __init__(
-        self, schema: Schema, store: Store, limits: Limits, clock: Callable[[], datetime] | None = None
-    ) -> None:
+        self, schema: Schema, store: Store, limits: Limits, clock: Callable[[], datetime] | None = None,
+        keys: Callable[[], KeyRing] | None = None,
+    ) -> None:  # fmt: skip
         self.schema = schema
         self.store = store
         self.limits = limits
         self.clock = clock or (lambda: datetime.now(UTC))
+        self.keys = keys or no_keys
         self.writes = EntityWrites(store.dialect)
         self.changes = ChangeLog(store)
         self._remembered: dict[Any, Any] = {}
@@ -87,6 +93,7 @@ class Engine:
             statement.binders = binders(statement.plan.params, self.limits)
             straight = [(position, None) for position in range(len(statement.binders))]
             statement.as_bound = list(statement.encoders) == straight
+            statement.sealed = marks_of(statement.plan)
             self.remember(key, statement)
         return statement
 
@@ -146,7 +153,13 @@ class Engine:
             rows = await self.store.read(statement, encoded)
         else:
             rows = await tx.run(statement.text, encoded)
-        return take_apart(statement, rows, bound)
+        found = take_apart(statement, rows, bound)
+        if statement.sealed:
+            for one, marks in zip(found, statement.sealed, strict=True):
+                if marks and one.texts:
+                    one.sealed = one.array
+                    one.texts = open_texts(self.keys(), marks, one.texts)
+        return found
 
 
 def take_apart(statement: Statement, rows: Sequence[Sequence[Any]], bound: Sequence[Any]) -> list[Found]:

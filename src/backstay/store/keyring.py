@@ -25,6 +25,7 @@ class Unreadable(Exception):
     def __init__(self, purpose: str, reason: str) -> None:
         super().__init__(f"A sealed value ({purpose}) cannot be opened: {reason}")
         self.purpose = purpose
+        self.reason = reason
 
 
 class KeyRing:
@@ -141,6 +142,11 @@ def ring_of(keys: Sequence[tuple[str, bytes]], secret: bytes) -> KeyRing:
     """
     made = derived(secret, "encryption key")
     return KeyRing([*keys, (f"secret-{derived(made, 'name of the key', 4).hex()}", made)])
+
+
+def no_keys() -> KeyRing:
+    """For whoever has no secret: nothing can be sealed or opened."""
+    raise RuntimeError("There is no key ring here: nothing can be encrypted or decrypted.")
 
 
 def _bound(head: bytes, purpose: str, associated: Iterable[str]) -> bytes:

@@ -14,11 +14,12 @@ from typing import Any, TypeAlias
 
 from backstay.model.field import Entity, Field
 from backstay.model.folding import fold, search_text
-from backstay.model.value import INSTANT, KEY, TEXT
+from backstay.model.value import CIPHERTEXT, INSTANT, KEY, TEXT
 from backstay.plan.tree import Members, Param, ParamSpec
 from backstay.plan.write import Shape, stored
 from backstay.store.changes import WriteAction, keeping, keeping_many
 from backstay.store.dialect import Dialect, quoted
+from backstay.store.sealing import only_sealed
 from backstay.store.sql import Compiler
 
 Takes: TypeAlias = tuple[tuple[Callable[[Mapping[str, Any]], Any], Callable[[Any], Any] | None], ...]
@@ -36,6 +37,8 @@ class Part:
 def parts_of(field: Field) -> list[Part]:
     """The columns of one field."""
     name = field.name
+    if field.kind.sealed:
+        return [Part(field.column, ParamSpec("fixed", CIPHERTEXT), _of(name, only_sealed))]
     if field.kind.name == "money":
         amount = Part(field.column, ParamSpec("fixed", field.kind, part="amount"), _of(name, lambda v: v.amount))
         if len(field.columns) == 1:

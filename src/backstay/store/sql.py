@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from backstay.model.value import Kind
 from backstay.plan.bind import Binder
@@ -51,7 +51,10 @@ from backstay.plan.tree import (
     kind_of,
     nullable,
 )
-from backstay.store.dialect import Dialect, Pieces, Text, concat, quoted
+from backstay.store.dialect import QUOTE, Dialect, Pieces, Text, concat, quoted, unless_null
+
+if TYPE_CHECKING:
+    from backstay.store.sealing import Marks
 
 SEPARATOR = b"\x1e"
 """Between the rows of a gathered list: a control character, which JSON text never holds as it is."""
@@ -81,6 +84,8 @@ class Statement:
     as_bound: bool = False
     """Whether the driver takes the bound values as they are, in their order."""
     timed: bool = True
+    sealed: tuple[Marks, ...] = ()
+    """For each root where its encrypted values stand; empty where the question reads none."""
 
     def encode(self, bound: Sequence[Any]) -> Sequence[Any]:
         """The parameters as the driver takes them."""
@@ -267,9 +272,12 @@ class Compiler:
     def output(self, output: Output) -> Pieces:
         """One part of a record."""
         match output:
-            case Leaf(value, kind, currency):
+            case Leaf(value, kind, currency, sealed):
+                text = self.expr(value)
+                if sealed is not None:  # with the id of its record, to which it is bound
+                    return unless_null(text, nullable(value), (QUOTE, self.expr(sealed.key), Text(":"), text, QUOTE))
                 money = self.expr(currency) if currency is not None else None
-                return self.dialect.leaf(self.expr(value), kind, money, nullable(value))
+                return self.dialect.leaf(text, kind, money, nullable(value))
             case Record():
                 return self.pieces(output)
             case Records(rows):

@@ -15,7 +15,7 @@ from sqlalchemy.schema import AddConstraint, CreateColumn, CreateIndex, CreateTa
 
 from backstay.model.field import Entity, Field, Schema
 from backstay.model.folding import fold
-from backstay.model.value import Kind
+from backstay.model.value import CIPHERTEXT, Kind
 from backstay.store.dialect import literal, quoted
 from backstay.store.kept import KEPT
 from backstay.store.revocation import sqlite_triggers
@@ -47,6 +47,8 @@ def tables(schema: Schema, dialect: str) -> sa.MetaData:
 
 
 def _type(kind: Kind, dialect: str) -> Any:
+    if kind.sealed:
+        kind = CIPHERTEXT
     if kind.name == "enum":
         kind = Kind("integer" if kind.choices and isinstance(kind.choices[0], int) else "text")
     if dialect == "sqlite":
@@ -102,6 +104,8 @@ def _checks(entity: Entity, field: Field, dialect: str) -> Iterator[sa.CheckCons
 
 def _check_texts(field: Field, dialect: str) -> Iterator[str]:
     kind, column = field.kind, quoted(field.column)
+    if kind.sealed:
+        return  # the database cannot read it
     unit = 10**kind.scale if dialect == "sqlite" and kind.name == "decimal" else 1
     if kind.name not in ("text", "list", "json", "enum", "boolean"):
         for bound, sign in ((kind.ge, ">="), (kind.gt, ">"), (kind.le, "<="), (kind.lt, "<")):
@@ -182,10 +186,11 @@ def added_column(column: Any, dialect: sa.Dialect) -> str:
     field: Field | None = column.info.get("field") or column.info.get("folds")
     if not column.nullable and column.server_default is None:
         default = field.default if field is not None else None
-        if field is None or default is None or default.source != "literal":
+        if field is None or default is None or default.source != "literal" or field.kind.sealed:
             raise RuntimeError(
                 f"{column.table.name}.{column.name} is new and may not be null, but there are records without it.\n"
-                "Give the field a default, let it be null (| None), or start with a fresh database."
+                f"{'Let' if field is not None and field.kind.sealed else 'Give the field a default, let'} it be null "
+                "(| None), or start with a fresh database."
             )
         text += f" DEFAULT {_literal_of(field, default.value, folded='folds' in column.info, dialect=dialect.name)}"
     if dialect.name == "sqlite" and field is not None and field.target is not None and "field" in column.info:

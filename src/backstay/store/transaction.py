@@ -31,6 +31,7 @@ from backstay.store.engine import Engine, Found, as_bytes
 from backstay.store.port import Broken, Taken, Writing
 from backstay.store.prepared import Prepared, PreparedShape
 from backstay.store.repeat import Attempt, carrying
+from backstay.store.sealing import opened_values, sealed_values
 from backstay.store.writer import Writer
 
 M = TypeVar("M", bound=Model)
@@ -250,7 +251,7 @@ class Transaction:
         kept: Sequence[Any] = ()
         if plan.before is not None:
             version, before, kept = await self._row_before(plan, ask, prepared.check(plan.before))
-            old = canonical(entity, msgspec.json.decode(before))
+            old = canonical(entity, msgspec.json.decode(before), sealed=True)
         if plan.action == "create":
             for name, part in entity.fields.items():
                 if part.default is not None and part.default.source == "sequence" and plan.values.get(name) is None:
@@ -261,14 +262,15 @@ class Transaction:
             if kept_by_hooks and not await self._holds(prepared.check(link.check), (link.value,)):
                 said = "names no record that you can see."
                 raise Invalid(f'"{link.field}" {said}', errors=[FieldError(link.field, "not_found", said)])
+        stored = sealed_values(engine.keys, entity, plan.key, plan.values)
         values: list[Any]
         if plan.action == "create":
             change = engine.writes.insertion(entity)
-            values = change.values(plan.values)
+            values = change.values(stored)
         elif plan.action == "update":
             change = prepared.alteration(tuple(plan.values))
             sets = prepared.set_values(self.actor, engine.clock())
-            values = [*sets, *change.values({**old, **plan.values, "id": plan.key})]
+            values = [*sets, *change.values({**old, **stored, "id": plan.key})]
         else:
             await self._writer.let_go(entity, (plan.key,))
             change = engine.writes.removal(entity)
@@ -328,6 +330,7 @@ class Transaction:
         hooks = self._hooks.by_moment.get((f"{when}_{plan.action}", plan.entity.name))  # type: ignore[arg-type]
         if not hooks:
             return
+        old = opened_values(self._engine.keys, plan.entity, plan.key, old)
         record = instance(plan.entity, {**old, **plan.values})
         shown = dict(record.__dict__)
         extra = (instance(plan.entity, old),) if plan.action == "update" else ()
@@ -418,13 +421,14 @@ def parse_sort(text: str) -> tuple[Sort, ...]:
     return tuple(Sort(tuple(key.lstrip("-").split(".")), key.startswith("-")) for key in keys)
 
 
-def canonical(entity: Entity, raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The stored fields of a record from its JSON."""
+def canonical(entity: Entity, raw: Mapping[str, Any], *, sealed: bool = False) -> dict[str, Any]:
+    """The stored fields of a record from its JSON; its encrypted values as they are, where they are still sealed."""
     values = {}
     for name, part in entity.fields.items():
         if name in raw:
             value = raw[name]
-            values[name] = None if value is None else parse(_plain_kind(part.kind), value)
+            as_it_is = value is None or (sealed and part.kind.sealed)
+            values[name] = value if as_it_is else parse(_plain_kind(part.kind), value)
     return values
 
 

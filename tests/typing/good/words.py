@@ -19,6 +19,7 @@ from backstay import (
     Currency,
     Digits,
     Email,
+    Encrypted,
     Index,
     Json,
     Limits,
@@ -29,6 +30,7 @@ from backstay import (
     Pattern,
     Reply,
     Rules,
+    SealedAs,
     Secret,
     Slug,
     Transaction,
@@ -108,6 +110,9 @@ class Note(Model):
     tip: Money | None = None
     weight: Annotated[Decimal, Digits(8, 3)]
     barcode: BigInt | None = None
+    iban: Encrypted[Annotated[str, Len(15, 34)]] | None = None
+    due: Encrypted[date | None] = None
+    fee: Annotated[Encrypted[Money | None], SealedAs("Note.charge")] = None
     code: Annotated[str, Pattern("[A-Z]{3}")] = "ABC"
     home: URL | None = None
     contact: Email | None = None
