@@ -32,9 +32,10 @@ from backstay.store.changes import Change
 from backstay.store.dialect import Dialect, quoted
 from backstay.store.identity import uuid7_maker
 from backstay.store.port import Store, Writing
+from backstay.store.record import reference
 from backstay.store.sql import Statement
 from backstay.store.tables import sequences, tables
-from backstay.store.transaction import Transaction, reference
+from backstay.store.transaction import Transaction
 
 BEGINNING = datetime(2030, 1, 1, tzinfo=UTC)
 """When a trial begins, unless it is told otherwise."""
@@ -386,9 +387,6 @@ class _Watched:
 
     async def settle(self) -> None:
         await self._store.settle()
-
-    def waiting(self) -> float:
-        return self._store.waiting()
 
     async def open(self) -> None:
         await self._store.open()

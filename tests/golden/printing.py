@@ -170,7 +170,7 @@ class _Printer:
                 beside = f" with {self.expr(currency)}" if currency is not None else ""
                 return [f"{self.expr(value)}{beside} as {_kind_name(kind)}"]
             case Record(items, present):
-                lines = [f"record{f' where t{present} is there' if present is not None else ''}"]
+                lines = [f"record{f' where t{present.scope} is there' if present is not None else ''}"]
                 for name, part in items:
                     first, *rest = self.output(part)
                     lines += [f"{_STEP}{f'{name}: ' if self._aliases else ''}{first}", *_indented(rest)]

@@ -23,7 +23,7 @@ class Note(Model):
 
 def test_a_chosen_id_is_the_id_of_the_row() -> None:
     moment = datetime(2026, 11, 22, tzinfo=UTC)
-    for key, expected in ((CHOSEN, CHOSEN), ("", MADE)):
+    for key, expected in ((CHOSEN, CHOSEN), (None, MADE)):
         ask = Create("Note", {"text": "a"}, key)
         plan = plan_write(ask, shape_of(ask, declare([Note]), SYSTEM, Limits()), SYSTEM, MADE, moment)
         assert (plan.key, plan.values["id"]) == (expected, expected)

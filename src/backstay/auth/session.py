@@ -23,8 +23,9 @@ from backstay.model.rule import is_null
 from backstay.plan.actor import SYSTEM, Actor
 from backstay.plan.ask import Ask, Create, Listing, Nested, Selection, Sort, Update
 from backstay.store.engine import Engine
+from backstay.store.record import reference
 from backstay.store.sql import Statement
-from backstay.store.transaction import Transaction, reference
+from backstay.store.transaction import Transaction
 
 LISTED = 200
 GRACE = timedelta(seconds=10)

@@ -20,8 +20,8 @@ from backstay.store.changes import Change
 from backstay.store.context import Context
 from backstay.store.engine import Engine
 from backstay.store.positions import Delivery, Lapsed, Positions, Turn, retry_after
+from backstay.store.record import load
 from backstay.store.sealing import opened_json
-from backstay.store.transaction import load
 
 TURN = 30.0  # seconds that a process reads for a reaction without saying so again
 _REST = 1.0  # seconds after which it looks without having been told

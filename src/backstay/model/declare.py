@@ -54,6 +54,7 @@ from backstay.model.value import (
     Unfit,
     WriteOnly,
     parse,
+    plain,
 )
 
 RESERVED = frozenset({"id", "created_at", "updated_at", "rules", "indexes", "meta", "me", "row", "old", "new"})
@@ -201,10 +202,11 @@ def plural_of(name: str) -> str:
 class Reader:
     """Reads classes into entities and keeps every mistake it meets."""
 
-    def __init__(self, models: Sequence[type[Model]], user: type[Model]) -> None:
+    def __init__(self, models: Sequence[type[Model]], user: type[Any], existing: Sequence[Entity] = ()) -> None:
         self.mistakes: list[Mistake] = []
         self.models = {model.__name__: model for model in models}
         self.user = user
+        self.existing = {entity.model: entity for entity in existing}
         self.entities = {
             name: Entity(name, model.__plural__ or plural_of(name), model, (model.__doc__ or "").strip())
             for name, model in self.models.items()
@@ -260,14 +262,13 @@ class Reader:
             self.many_rules[entity.name, name] = (target, rule)
             return
         target_entity: Entity | None = None
-        if isinstance(cast(object, hint), ModelMeta):
-            target_type = self.user if issubclass(self.user, hint) and issubclass(hint, User) else hint
-            target_entity = self.entities.get(target_type.__name__)
+        if isinstance(cast(object, hint), ModelMeta) or hint in self.existing:
+            target_entity = self._target(hint)
             if target_entity is None:
                 self.wrong(place, f"{hint.__name__} is not a model of this application.",
                            f"Add it: App(models=[..., {hint.__name__}]).")  # fmt: skip
                 return
-            kind: Kind | None = KEY
+            kind: Kind | None = plain(target_entity.key.kind) if target_entity.existing is not None else KEY
         else:
             kind = self._kind(place, hint, extras)
         if kind is None:
@@ -282,7 +283,7 @@ class Reader:
         if (
             default is not None
             and default.source == "me"
-            and target_entity is not self.entities.get(self.user.__name__)
+            and (target_entity is None or target_entity.model is not self.user)
         ):
             self.wrong(place, "current_user() stands behind a relation to User only.", f"Write {name}: User.")
         label = ""
@@ -296,6 +297,7 @@ class Reader:
             or (entity.model is self.user and name in ("email", "roles", "disabled")),
             target=target_entity, on_delete=action,
             doc=next((e.documentation for e in extras if isinstance(e, at.DocInfo)), ""), label=label,
+            on_update=Default("now") if name == "updated_at" else None,
         )  # fmt: skip
         if label:
             entity.sealed = (*entity.sealed, name)
@@ -310,6 +312,15 @@ class Reader:
         ):
             self.wrong(place, "Backstay looks for it in the database, so it cannot be encrypted.", "Leave it readable.")
         return replace(kind, sealed=True)
+
+    def _target(self, hint: Any) -> Entity | None:
+        """The entity that an annotation names; `User` is whatever class the users of this application have."""
+        if (known := self.existing.get(hint)) is not None:
+            return known
+        people = issubclass(hint, User) and (self.user in self.existing or issubclass(self.user, hint))
+        if people and self.user in self.existing:
+            return self.existing[self.user]
+        return self.entities.get((self.user if people else hint).__name__)
 
     def read_argument(self, place: str, name: str, hint: Any) -> Field | None:
         """An argument of the user's own function, as a field: the same kinds, the same constraints."""

@@ -39,7 +39,7 @@ from backstay.model.predicate import (
     fold,
     normal,
 )
-from backstay.model.value import INSTANT, INTEGER, KEY, TEXT, Kind, Money, calculated, minor_units, parse, plain
+from backstay.model.value import INSTANT, INTEGER, TEXT, Kind, Money, calculated, minor_units, parse, plain
 
 Row: TypeAlias = Mapping[str, Any]
 """Canonical values by field name; a relation holds the id of its record."""
@@ -51,11 +51,11 @@ _ARITHMETIC = {"add": add, "subtract": sub, "multiply": mul, "concat": add}
 class Records(Protocol):
     """Where related records are found."""
 
-    def find(self, entity: Entity, key: str) -> Row | None:
+    def find(self, entity: Entity, key: Any) -> Row | None:
         """The record with this id."""
         ...
 
-    def children(self, entity: Entity, via: str, key: str) -> Iterable[Row]:
+    def children(self, entity: Entity, via: str, key: Any) -> Iterable[Row]:
         """The records whose relation `via` names this id."""
         ...
 
@@ -67,7 +67,7 @@ class Circumstances:
     user: Entity
     records: Records
     now: datetime
-    me: str | None = None
+    me: Any = None
     roles: frozenset[str] = frozenset()
     values: Sequence[Any] = ()
 
@@ -241,7 +241,7 @@ class _Evaluation:
     def _moment(self, sight: Sight, path: Path) -> Row | None:
         return sight.old if path.when == "old" else sight.row
 
-    def _find(self, entity: Entity, key: str | None) -> Row | None:
+    def _find(self, entity: Entity, key: Any) -> Row | None:
         return self.given.records.find(entity, key) if key is not None else None
 
     def _read(self, entity: Entity, row: Row | None, names: tuple[str, ...]) -> Any:
@@ -293,7 +293,7 @@ class _Evaluation:
 
 def _kind_at(entity: Entity, names: tuple[str, ...], evaluation: _Evaluation) -> Kind:
     if not names:
-        return KEY
+        return plain(entity.key.kind)
     part: Field | Computed = entity.computed[names[0]] if names[0] in entity.computed else entity.fields[names[0]]
     if len(names) == 1 or isinstance(part, Computed):
         return part.kind

@@ -6,14 +6,12 @@ that somebody still has to look up, except the conditions, which the planner res
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 from backstay.model.predicate import ANYONE, NOBODY, Condition, Operand
 from backstay.model.value import Kind
-
-if TYPE_CHECKING:
-    from backstay.model.declare import Model
 
 OnDelete = Literal["restrict", "cascade", "set_null"]
 Action = Literal["read", "create", "update", "delete"]
@@ -25,21 +23,22 @@ class Default:
     """Where a value comes from when the client sends none.
 
     `literal` may be overridden by the client; `now`, `me`, `sequence` and `slug` are the server's own,
-    except that a slug may be sent.
+    except that a slug may be sent. Tables of an existing application have two more: `table`, where the database
+    fills what is not sent, and `call`, a function of that application; both may be sent.
     """
 
-    source: Literal["literal", "now", "me", "sequence", "slug", "id"]
+    source: Literal["literal", "now", "me", "sequence", "slug", "id", "table", "call"]
     value: Any = None
 
     @property
     def by_server(self) -> bool:
         """Whether only the server sets it, so that a client that sends it is told off."""
-        return self.source not in ("literal", "slug")
+        return self.source not in ("literal", "slug", "table", "call")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Field:
-    """One stored field. A to-one relation is a field of kind `uuid` with a `target`."""
+    """One stored field. A to-one relation is a field of the kind of its target's key, with a `target`."""
 
     name: str
     kind: Kind
@@ -55,11 +54,15 @@ class Field:
     doc: str = ""
     label: str = ""
     """What an encrypted value is bound to: the model and the field it was sealed for."""
+    on_update: Default | None = None
+    """What it becomes with every change that does not set it."""
+    existing: str = ""
+    """The column of an existing table that holds it; no column of Backstay's stands beside that one."""
 
     @property
     def column(self) -> str:
         """The column that holds it: the name, with `_id` behind it for a relation."""
-        return f"{self.name}_id" if self.target is not None else self.name
+        return self.existing or (f"{self.name}_id" if self.target is not None else self.name)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -72,8 +75,16 @@ class Field:
     def folded(self) -> str:
         """The column beside it that holds the folded text, or nothing where the text folds to itself."""
         return (
-            f"{self.name}__folded" if self.kind.textual and self.kind.format != "slug" and not self.write_only else ""
+            f"{self.name}__folded"
+            if self.kind.textual and self.kind.format != "slug" and not self.write_only and not self.existing
+            else ""
         )
+
+    @property
+    def reads_null(self) -> bool:
+        """Whether it can be null where it is read: what is stored may also be none of the choices."""
+        form = self.kind.stored.form if self.kind.stored is not None else ""
+        return self.nullable or form == "label"
 
     @property
     def required(self) -> bool:
@@ -118,6 +129,35 @@ class Index:
 
     fields: tuple[str, ...]
     kind: Literal["index", "unique", "search"] = "index"
+    name: str = ""
+    """What an existing database calls it."""
+
+
+class RecordForm(Protocol):
+    """How the records of one entity look to own code."""
+
+    def make(self, values: Mapping[str, Any]) -> Any:
+        """A record with these values, by the names of the entity."""
+        ...
+
+    def take(self, record: Any) -> dict[str, Any]:
+        """The values that a record holds, by the names of the entity."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Existing:
+    """The table of an application that is there already, and how its class speaks of it."""
+
+    table: str
+    form: RecordForm
+    namespace: str = ""
+    """The schema of the database that it lies in, where it is not the usual one."""
+    version: str = ""
+    declares: type | None = None
+    """What says its rules and computed fields."""
+    spelling: Mapping[str, str] = field(default_factory=dict)
+    """Names of the class that mean a field of another name: `author_id` is `author`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -126,7 +166,7 @@ class Entity:
 
     name: str
     plural: str
-    model: type[Model]
+    model: type[Any]
     doc: str = ""
     fields: dict[str, Field] = field(default_factory=dict)
     to_many: dict[str, ToMany] = field(default_factory=dict)
@@ -139,6 +179,8 @@ class Entity:
     hidden: bool = False
     made: bool = False
     """Made for a relation by `many(through=True)`, and not declared."""
+    existing: Existing | None = None
+    """The table of another application that holds it, which Backstay neither makes nor alters."""
 
     def __repr__(self) -> str:
         return f"<Entity {self.name}>"
@@ -146,12 +188,31 @@ class Entity:
     @property
     def table(self) -> str:
         """The name of its table."""
-        return self.plural
+        return self.existing.table if self.existing is not None else self.plural
+
+    @property
+    def key(self) -> Field:
+        """The field that identifies a record. It is called `id`, whatever its column is called."""
+        return self.fields["id"]
+
+    @property
+    def version(self) -> str:
+        """The column that counts the changes of a record; empty where there is none, and its content is compared."""
+        return self.existing.version if self.existing is not None else "_version"
+
+    @property
+    def declares(self) -> Any:
+        """What says its rules, indexes and computed fields: its class, or what it was exposed with."""
+        return self.existing.declares if self.existing is not None else self.model
+
+    def spelt(self, name: str) -> str:
+        """The name of a field that the class of an existing application calls so."""
+        return self.existing.spelling.get(name, name) if self.existing is not None else name
 
     @property
     def logged(self) -> bool:
-        """Whether its changes are kept in the change log; what proves an identity is not."""
-        return self.made or not self.hidden
+        """Whether its changes are in the change log: not what proves an identity, nor where others write as well."""
+        return self.existing is None and (self.made or not self.hidden)
 
     @property
     def names(self) -> list[str]:
@@ -189,6 +250,10 @@ class Schema:
         seen.add(entity.name)
         return any(self._told_of(other, seen) for other, _ in self._going_with(entity))
 
-    def of(self, model: type[Model]) -> Entity:
-        """The entity of a declared class."""
-        return self.entities[model.__name__]
+    def of(self, model: type[Any]) -> Entity:
+        """The entity of a declared class, or of an exposed one."""
+        entity = self.entities.get(model.__name__)
+        if entity is not None and (entity.existing is None or entity.model is model):
+            return entity
+        exposed = (one for one in self.entities.values() if one.model is model)  # under another name
+        return next(exposed, None) or self.entities[model.__name__]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from backstay.errors import DeclarationError, nearest
+from backstay.errors import DeclarationError, Mistake, nearest
 from backstay.model.declare import Model, Reader, User
 from backstay.model.field import ACTIONS, Computed, Entity, Field, Index, Schema, ToMany
 from backstay.model.predicate import ANYONE, NOBODY, Condition, Me, Operand, Path, describe
@@ -22,38 +22,44 @@ _TAKEN = frozenset({"auth", "batch"})
 
 
 def declare(
-    models: Sequence[type[Model]], *, user: type[Model] | None = None, hidden: Sequence[type[Model]] = ()
-) -> Schema:
+    models: Sequence[type[Model]], *, user: type[Any] | None = None, hidden: Sequence[type[Model]] = (),
+    existing: Sequence[Entity] = (), mistakes: Sequence[Mistake] = (),
+) -> Schema:  # fmt: skip
     """The schema of an application's models.
 
-    `user` is the class of its accounts: the one subclass of `User` among the models, or `User` itself.
+    `user` is the class of its accounts: the one subclass of `User` among the models, or `User` itself, or the class
+    of one of the `existing` entities, which have been read already, with these mistakes.
     `hidden` models are kept but not served. Raises `DeclarationError` with every mistake.
     """
     people = [model for model in models if issubclass(model, User)]
     user = user or (people[0] if people else User)
-    everything = list(dict.fromkeys([user, *models, *hidden]))
-    reader = Reader(everything, user)
+    joined = {entity.model for entity in existing}
+    everything = list(dict.fromkeys([*(() if user in joined else (user,)), *models, *hidden]))
+    reader = Reader(everything, user, existing)
+    reader.mistakes += mistakes
     if len(people) > 1:
         reader.wrong(people[1].__name__, "there is one class of users.", "Keep one subclass of User.")
     for model in models:
         if [m.__name__ for m in everything].count(model.__name__) > 1:
             reader.wrong(model.__name__, "two models have this name.", "Rename one of them.")
+    _meet(reader, existing)
     entities = reader.entities
     for model in hidden:
         entities[model.__name__].hidden = True
     for entity in list(entities.values()):
-        reader.read_fields(entity)
+        if entity.existing is None:
+            reader.read_fields(entity)
     for (name, relation), (target, rule) in reader.many_rules.items():
         _tie(reader, entities[name], relation, entities[target.__name__], rule)
     for entity in entities.values():
         if entity.plural in _TAKEN:
             reader.wrong(entity.name, f"/api/{entity.plural} is an address of Backstay's own.", "Set __plural__.")
+    user_entity = next((entity for entity in entities.values() if entity.model is user), None)
     plurals: dict[str, Entity] = {}
     for entity in entities.values():
         if (other := plurals.setdefault(entity.plural, entity)) is not entity:
             reader.wrong(entity.name, f"its address /{entity.plural} is {other.name}'s already.", "Set __plural__.")
-    if not reader.mistakes:
-        user_entity = entities[user.__name__]
+    if not reader.mistakes and user_entity is not None:
         _seal(reader, list(entities.values()))
         for entity in entities.values():
             _compute(reader, entity)
@@ -61,9 +67,17 @@ def declare(
             _index(reader, entity)
             _slug(reader, entity)
             _rule(reader, entity, user_entity)
-    if reader.mistakes:
+    if reader.mistakes or user_entity is None:
         raise DeclarationError(reader.mistakes)
-    return Schema(dict(entities), entities[user.__name__], _fingerprint(entities))
+    return Schema(dict(entities), user_entity, _fingerprint(entities))
+
+
+def _meet(reader: Reader, existing: Sequence[Entity]) -> None:
+    """Entities of an existing application beside those of the models: no name and no table is both's."""
+    for entity in existing:
+        if reader.entities.setdefault(entity.name, entity) is not entity:
+            hint = f'Expose it by another: expose({entity.model.__name__}, name="Old{entity.name}").'
+            reader.wrong(entity.name, "a model has this name already.", hint)
 
 
 def _tie(reader: Reader, entity: Entity, name: str, target: Entity, rule: ManyRule) -> None:
@@ -127,8 +141,8 @@ def _between(reader: Reader, entity: Entity, name: str, target: Entity) -> Entit
 
 
 def _compute(reader: Reader, entity: Entity) -> None:
-    for name in [n for cls in reversed(entity.model.__mro__) for n in cls.__dict__]:
-        method = getattr(entity.model, name, None)
+    for name in [n for cls in reversed(entity.declares.__mro__) for n in cls.__dict__]:
+        method = getattr(entity.declares, name, None)
         if not isinstance(method, computed):
             continue
         try:
@@ -166,7 +180,7 @@ def kind_of(entity: Entity, node: Operand) -> Kind:
             return kind_of(target, of)
         case Path(names):
             found = _walk(entity, names)
-            return KEY if isinstance(found, Entity) else found
+            return plain(found.key.kind) if isinstance(found, Entity) else found
         case Arithmetic("concat"):
             return TEXT
         case Arithmetic(_, args):
@@ -226,7 +240,7 @@ def _said(error: Exception) -> str:
 
 
 def _index(reader: Reader, entity: Entity) -> None:
-    method = getattr(entity.model, "indexes", None)
+    method = getattr(entity.declares, "indexes", None)
     if method is None:
         return
     found = list(_call(reader, entity, "indexes", lambda: method(RowSymbol(entity, Path(())))) or [])
@@ -281,7 +295,7 @@ def _seal(reader: Reader, entities: Sequence[Entity]) -> None:
 
 
 def _rule(reader: Reader, entity: Entity, user: Entity) -> None:
-    method = getattr(entity.model, "rules", None)
+    method = getattr(entity.declares, "rules", None)
     if method is None:
         return
     me = MeSymbol(user, Me())
@@ -331,9 +345,9 @@ def _field_rule(reader: Reader, entity: Entity, rule: Any) -> None:
 def _fingerprint(entities: dict[str, Entity]) -> str:
     parts = []
     for entity in entities.values():
-        parts.append(f"{entity.name} {entity.plural} {entity.indexes}")
+        parts.append(f"{entity.name} {entity.plural} {entity.table} {entity.indexes}")
         parts += [
-            f"{f.name} {f.kind} {f.nullable} {f.default} {f.target} {f.on_delete} {describe(f.read)}"
+            f"{f.name} {f.column} {f.kind} {f.nullable} {f.default} {f.target} {f.on_delete} {describe(f.read)}"
             for f in entity.fields.values()
         ]
         parts += [f"{c.name} {c.value}" for c in entity.computed.values()]

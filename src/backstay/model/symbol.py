@@ -14,6 +14,7 @@ from enum import Enum
 from functools import lru_cache
 from types import CodeType
 from typing import Any, NoReturn
+from uuid import UUID
 
 from backstay.errors import nearest
 from backstay.model.field import Entity
@@ -164,9 +165,10 @@ class RowSymbol(Symbol):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        entity = self._entity
+        name = entity.spelt(name)
         if name == "id":
             return Symbol(self._node if isinstance(self._node, Me) and not self._node.names else self._step("id"))
-        entity = self._entity
         if (field := entity.fields.get(name)) is not None:
             if field.target is not None:
                 return RowSymbol(field.target, self._step(name))
@@ -288,11 +290,24 @@ def operand(value: object) -> Operand:
         return node  # type: ignore[return-value]
     if isinstance(value, Enum):
         return Value(value.value)
-    if hasattr(value, "__entity__"):
+    if is_record(value):
         # A record without an id is nobody's: compared, it is like `me` of the anonymous, false in both polarities.
-        identity = value.__dict__.get("id")
-        return Value(str(identity)) if identity is not None else Me()
+        identity = key_of(value)
+        return Me() if identity is None else Value(str(identity) if isinstance(identity, UUID) else identity)
     return Value(value)
+
+
+def is_record(value: object) -> bool:
+    """Whether a value is a record: of a declared model, or of the class of an existing application."""
+    return hasattr(value, "__entity__") or "_sa_instance_state" in getattr(value, "__dict__", ())
+
+
+def key_of(record: Any) -> Any:
+    """The key of a record; nothing where it has none yet."""
+    if hasattr(record, "__entity__"):
+        return record.__dict__.get("id")
+    state = record.__dict__["_sa_instance_state"]  # SQLAlchemy's, which is not imported for this
+    return (state.identity or state.mapper.primary_key_from_instance(record))[0]
 
 
 def condition(value: object) -> Condition:

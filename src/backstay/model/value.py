@@ -138,6 +138,21 @@ Encrypted: TypeAlias = Annotated[T, Sealing()]
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """How a column that another application made holds a value, where that may differ from how Backstay would.
+
+    `form` names the way; each dialect knows which of them differ from its own. `type` is the type's name in the
+    database where a value must be cast to it, `labels` are what is stored for each of the kind's choices, in order,
+    and `collation` is one that the column declares.
+    """
+
+    form: Literal["text", "label", "number", "instant", "clock", "interval", "hex", "array"]
+    type: str = ""
+    labels: tuple[str, ...] = ()
+    collation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
     """What a field holds: the name of the kind and what narrows it. Two equal kinds behave alike everywhere."""
 
@@ -159,6 +174,8 @@ class Kind:
     enum: type[Enum] | None = field(default=None, compare=False)
     sealed: bool = False
     """Whether the database holds it encrypted; it has no operators then, and no order."""
+    stored: Stored | None = None
+    """Set for the columns of an existing application; a column is the only place where it counts."""
 
     @property
     def textual(self) -> bool:

@@ -1,15 +1,16 @@
-"""Who is asking, as the planner sees it. `auth/` makes actors; nothing else does."""
+"""Who is asking, as the planner sees it. `auth/` makes actors, or the log-in of an existing application does."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """An id and roles. `system` is the developer's own code acting above the rules."""
+    """An id, which is the key of a user, and roles. `system` is the developer's own code acting above the rules."""
 
-    id: str | None = None
+    id: Any = None
     roles: frozenset[str] = frozenset()
     system: bool = False
     session: str = ""

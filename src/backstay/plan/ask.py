@@ -120,7 +120,7 @@ class Create:
 
     model: str
     values: Mapping[str, Any]
-    key: str = ""
+    key: Any = None
     """The id, where the caller may choose it; otherwise the server makes one."""
 
 
@@ -129,7 +129,7 @@ class Update:
     """A change of one record: the values to set, a guard it must satisfy, and the version it was read at."""
 
     model: str
-    key: str
+    key: Any
     values: Mapping[str, Any]
     guard: Condition = ANYONE
     guard_values: tuple[Any, ...] = field(default=())
@@ -145,7 +145,7 @@ class Delete:
     """The end of one record."""
 
     model: str
-    key: str
+    key: Any
     guard: Condition = ANYONE
     guard_values: tuple[Any, ...] = field(default=())
     version: int | None = None

@@ -12,17 +12,15 @@ from typing import Literal
 from backstay.errors import BadRequest, Denied, NotSignedIn, Problem
 from backstay.model.field import Action, Computed, Entity, Field, Schema, ToMany
 from backstay.model.predicate import ANYONE, NOBODY, Compare, Condition, HasRole, Path, Search, Slot, both
-from backstay.model.value import CIPHERTEXT, INTEGER, KEY, TEXT, Kind, plain
+from backstay.model.value import CIPHERTEXT, INTEGER, TEXT, Kind, plain
 from backstay.plan.actor import Actor
 from backstay.plan.ask import After, Aggregate, Ask, Listing, Nested, One, Root, Selection, Sort
 from backstay.plan.limits import Limits
-from backstay.plan.resolve import Frame, Resolver, SealedField, every, some
+from backstay.plan.resolve import Frame, Resolver, SealedField, every, key_of, some
 from backstay.plan.tree import (
     FALSE,
     TRUE,
     Behind,
-    Column,
-    Expr,
     GroupRoot,
     Join,
     Leaf,
@@ -116,7 +114,8 @@ class _Planner:
         source = self.resolver.source(frame, condition, viewer=True)
         joins: list[Join] = []
         output = self._record(root.selection, frame, joins, (), 0)
-        return OneRoot(Rows(source, output, tuple(joins)), root.alias)
+        content = None if entity.version else content_of(self.resolver, frame)
+        return OneRoot(Rows(source, output, tuple(joins)), root.alias, content)
 
     def _listing(self, root: Listing, entity: Entity) -> ListRoot:
         frame = self.resolver.frame(entity)
@@ -177,7 +176,7 @@ class _Planner:
             if any(known.by == by for known in keys):
                 raise BadRequest(f'"{".".join(key.path)}" is named twice.', code="invalid_sort")
             keys.append(Order(by, key.descending))
-        identity = Column(frame.scope, "id", KEY, False)
+        identity = key_of(frame)
         if all(key.by != identity for key in keys):
             keys.append(Order(identity, keys[-1].descending if keys else False))
         return tuple(keys), isinstance(keys[0].by, Rank)
@@ -234,17 +233,7 @@ class _Planner:
         part = self.resolver.part(frame.entity, name, True)
         if isinstance(part, ToMany):
             raise BadRequest(f'"{name}" has many records: expand it.', code="unknown_field")
-        if isinstance(part, Computed):
-            return Leaf(self.resolver.computed(part, frame), part.kind)
-        column = self.resolver.column(part, frame)
-        if part.kind.sealed:
-            return Leaf(column, CIPHERTEXT, sealed=Sealed(part.label, Column(frame.scope, "id", KEY, False)))
-        return self._priced(part, frame, column)
-
-    def _priced(self, part: Field, frame: Frame, column: Expr) -> Leaf:
-        if len(part.columns) == 1:
-            return Leaf(column, part.kind)
-        return Leaf(column, part.kind, self.resolver.path((part.name, "currency"), frame))
+        return leaf_of(self.resolver, part, frame)
 
     def _nested(
         self, nested: Nested, frame: Frame, joins: list[Join], windows: tuple[int, ...], depth: int
@@ -270,7 +259,7 @@ class _Planner:
         joins.append(Join(part.target, inner.scope, key, rule))
         record = self._record(nested.selection, inner, joins, windows, depth + 1)
         always = rule == TRUE and not nullable(key)  # the foreign key sees to it
-        return record if always else replace(record, present=inner.scope)
+        return record if always else replace(record, present=key_of(inner))
 
     def _to_many(self, nested: Nested, part: ToMany, frame: Frame, windows: tuple[int, ...], depth: int) -> Records:
         inner, link, through = self.resolver.related(part, frame, viewer=True)
@@ -353,6 +342,24 @@ class _Planner:
         if (*whole, "currency") not in groups:
             said = ".".join(whole)
             raise BadRequest(f"Add group_by={said}.currency: two currencies have no {fn}.", code="invalid_filter")
+
+
+def leaf_of(resolver: Resolver, part: Field | Computed, frame: Frame) -> Leaf:
+    """A field as the viewer sees it."""
+    if isinstance(part, Computed):
+        return Leaf(resolver.computed(part, frame), part.kind)
+    column = resolver.column(part, frame)
+    if part.kind.sealed:
+        return Leaf(column, CIPHERTEXT, sealed=Sealed(part.label, key_of(frame)))
+    if len(part.columns) == 1:
+        return Leaf(column, part.kind)
+    return Leaf(column, part.kind, resolver.path((part.name, "currency"), frame))
+
+
+def content_of(resolver: Resolver, frame: Frame) -> Record:
+    """All stored fields of a record that the viewer sees: what two versions of it differ in."""
+    parts = resolver.visible(frame.entity).values()
+    return Record(tuple((part.name, leaf_of(resolver, part, frame)) for part in parts if isinstance(part, Field)))
 
 
 def _next(key: Order, value: Param | None) -> Predicate:

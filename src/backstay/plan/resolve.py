@@ -37,7 +37,7 @@ from backstay.model.predicate import (
     fold,
     normal,
 )
-from backstay.model.value import INSTANT, INTEGER, KEY, TEXT, Kind, Unfit, calculated, minor_units, parse, plain
+from backstay.model.value import INSTANT, INTEGER, TEXT, Kind, Unfit, calculated, minor_units, parse, plain
 from backstay.plan.actor import Actor
 from backstay.plan.limits import Limits
 from backstay.plan.tree import (
@@ -89,6 +89,17 @@ class Frame:
     scope: int
     entity: Entity
     known: Mapping[str, Frame] = field(default_factory=dict)
+
+
+def key_of(frame: Frame) -> Column:
+    """The key of a table instance's row."""
+    key = frame.entity.key
+    return Column(frame.scope, key.column, key.kind, False)
+
+
+def link_of(field: Field, outer: Expr) -> Link:
+    """The tie of rows whose field names a record outside."""
+    return Link(field.column, outer, field.kind)
 
 
 def every(*parts: Predicate) -> Predicate:
@@ -198,13 +209,12 @@ class Resolver:
 
     def related(self, relation: ToMany, outer: Frame, *, viewer: bool) -> tuple[Frame, Link | None, Through | None]:
         """The frame of a to-many relation and how its rows are tied to the row outside."""
-        outer_id = Column(outer.scope, "id", KEY, False)
         if relation.through is None:
             frame = self.frame(relation.target, {relation.via: outer})
-            return frame, Link(relation.target.fields[relation.via].column, outer_id), None
+            return frame, link_of(relation.target.fields[relation.via], key_of(outer)), None
         between = self.frame(relation.through, {relation.via: outer})
         rule = self.predicate(self.rule(relation.through, "read"), [between], viewer=False) if viewer else TRUE
-        link = Link(relation.through.fields[relation.via].column, outer_id)
+        link = link_of(relation.through.fields[relation.via], key_of(outer))
         frame = self.frame(relation.target)
         onward = relation.through.fields[relation.onward].column
         return frame, None, Through(relation.through, between.scope, link, onward, rule)
@@ -258,7 +268,8 @@ class Resolver:
         source, _, way = self._many(path, body, frames, viewer)
         for joined, key in reversed(way):  # the innermost exists inside the next
             rule = self._may_read(joined, viewer)
-            source = Source(joined.entity, joined.scope, every(rule, Exists(source)), Link("id", key))
+            link = link_of(joined.entity.key, key)
+            source = Source(joined.entity, joined.scope, every(rule, Exists(source)), link)
         return Exists(source, negated)
 
     def _total(self, total: Total, frames: list[Frame], viewer: bool) -> Expr:
@@ -403,10 +414,10 @@ class Resolver:
                     return self._old(operand, frames)
                 return self._path(names, frames[root], viewer, len(names))
             case Me(()):
-                return self._one("me", KEY)
+                return self._me()
             case Me(names):
                 user = self.frame(self.schema.user)
-                return Lookup(user.entity, user.scope, self._one("me", KEY), TRUE, self._path(names, user, False, 9))
+                return Lookup(user.entity, user.scope, self._me(), TRUE, self._path(names, user, False, 9))
             case Now(offset):
                 key = f"now{offset}"
                 if key not in self._me_now:
@@ -438,10 +449,10 @@ class Resolver:
         kind = kind_of(self._path(path.names, frames[path.root], False, 9))
         return self.param(ParamSpec("old", kind, self._kept.index(path)))
 
-    def _one(self, source: Any, kind: Kind) -> Param:
-        if source not in self._me_now:
-            self._me_now[source] = self.param(ParamSpec(source, kind))
-        return self._me_now[source]
+    def _me(self) -> Param:
+        if "me" not in self._me_now:
+            self._me_now["me"] = self.param(ParamSpec("me", plain(self.schema.user.key.kind)))
+        return self._me_now["me"]
 
     def _either(self, operand: Operand, kind: Kind, frames: list[Frame], viewer: bool) -> Expr:
         if isinstance(operand, (Slot, Value)):
@@ -462,7 +473,7 @@ class Resolver:
 
     def _path(self, names: tuple[str, ...], frame: Frame, viewer: bool, hops: int) -> Expr:
         if not names:
-            return Column(frame.scope, "id", KEY, False)
+            return key_of(frame)
         if viewer and len(names) > self.limits.max_path + 1:
             raise BadRequest(f"A path may pass {self.limits.max_path} relations.", code="too_expensive")
         name, rest = names[0], names[1:]
@@ -510,7 +521,7 @@ class Resolver:
         raise BadRequest(f'"{part.name}" of {frame.entity.name} has no field "{rest[0]}".', code="unknown_field")
 
     def _column(self, frame: Frame, part: Field, viewer: bool) -> Expr:
-        return self._guard(part, Column(frame.scope, part.column, part.kind, part.nullable), frame, viewer)
+        return self._guard(part, Column(frame.scope, part.column, part.kind, part.reads_null), frame, viewer)
 
     def _computed(self, part: Computed, frame: Frame) -> Expr:
         if isinstance(part.value, (Path, Value, Me, Now, Arithmetic, Total, Choice)):
@@ -555,6 +566,8 @@ class Resolver:
 
     def _folded(self, expr: Expr) -> Expr:
         match expr:
+            case Column(kind=kind) if kind.textual and kind.stored is not None:
+                return Calc("fold", (expr,), TEXT)
             case Column(name=name, kind=kind) if kind.textual:
                 return expr if kind.format == "slug" else replace(expr, name=f"{name}__folded")
             case Lookup() | Guarded():

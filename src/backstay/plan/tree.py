@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from backstay.model.field import Action, Entity, ToMany
+from backstay.model.field import Action, Entity, Field, ToMany
 from backstay.model.predicate import Condition
-from backstay.model.value import BOOLEAN, INTEGER, TEXT, Kind
+from backstay.model.value import BOOLEAN, INTEGER, KEY, TEXT, Kind
 
 # Expressions.
 
@@ -238,6 +238,7 @@ class Link:
 
     column: str
     outer: Expr
+    kind: Kind = KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,10 +301,10 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An object in the answer. With `present` it is null where that joined row is absent."""
+    """An object in the answer. With `present`, the key of a joined row, it is null where that row is absent."""
 
     items: tuple[tuple[str, Output], ...]
-    present: int | None = None
+    present: Column | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,10 +333,11 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class OneRoot:
-    """At most one record, with its version."""
+    """At most one record, with its version: what `content` it has, where no column counts its changes."""
 
     rows: Rows
     alias: str
+    content: Record | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,6 +434,13 @@ class Check:
     captured: tuple[Expr, ...] = ()
     """Values of the row before a change, kept for the `old` parameters of the check after it."""
     lock: bool = False
+    content: Record | None = None
+    """What the actor sees of the row, which is its version where no column counts its changes."""
+
+    @property
+    def versioned(self) -> bool:
+        """Whether the row's version is asked for."""
+        return self.content is not None or bool(self.source.entity.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,7 +448,7 @@ class LinkCheck:
     """A record that a written relation refers to, and that the actor must be able to see."""
 
     field: str
-    value: str
+    value: Any
     check: Check
 
 
@@ -451,7 +460,7 @@ class Members:
     """
 
     relation: ToMany
-    keys: tuple[str, ...]
+    keys: tuple[Any, ...]
     visible: Check | None = None
 
 
@@ -461,14 +470,15 @@ class WritePlan:
 
     action: Literal["create", "update", "delete"]
     entity: Entity
-    key: str
+    key: Any
+    """Nothing where the database numbers a new record."""
     values: dict[str, Any]
     before: Check | None
     after: Check | None
     links: tuple[LinkCheck, ...]
     decisions: tuple[Decision, ...]
     guard_values: tuple[Any, ...] = ()
-    sets: tuple[tuple[str, Expr], ...] = ()
+    sets: tuple[tuple[Field, Expr], ...] = ()
     """Fields set by an expression over the record, such as `stock - 1`; their parameters are `set_params`."""
     set_params: tuple[ParamSpec, ...] = ()
     members: tuple[Members, ...] = ()

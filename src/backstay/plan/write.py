@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from backstay.errors import BadRequest, FieldError, Invalid, NotSignedIn, nearest
-from backstay.model.field import Entity, Field, Schema, ToMany
+from backstay.errors import BadRequest, FieldError, Invalid, NotFound, NotSignedIn, nearest
+from backstay.model.field import Default, Entity, Field, Schema, ToMany
 from backstay.model.predicate import (
     ANYONE,
     NOBODY,
@@ -30,11 +30,12 @@ from backstay.model.predicate import (
     normal,
     rebuild,
 )
-from backstay.model.value import CIPHERTEXT, KEY, TEXT, Kind, Unfit, parse, slug_of
+from backstay.model.symbol import is_record, key_of
+from backstay.model.value import CIPHERTEXT, TEXT, Kind, Unfit, parse, plain, slug_of
 from backstay.plan.actor import SYSTEM, Actor
 from backstay.plan.ask import Create, Delete, Update, Write
 from backstay.plan.limits import Limits
-from backstay.plan.planner import refusal
+from backstay.plan.planner import content_of, refusal
 from backstay.plan.resolve import Resolver, every
 from backstay.plan.tree import (
     TRUE,
@@ -45,12 +46,11 @@ from backstay.plan.tree import (
     Leaf,
     LinkCheck,
     Members,
+    Param,
     ParamSpec,
     Record,
     WritePlan,
 )
-
-_MEMBERS = Kind("list", item=KEY, max_length=200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Shape:
     after: Check | None
     sight: Mapping[str, Check]
     decisions: tuple[Decision, ...]
-    sets: tuple[tuple[str, Expr], ...] = ()
+    sets: tuple[tuple[Field, Expr], ...] = ()
     set_params: tuple[ParamSpec, ...] = ()
     unsaid: tuple[Field, ...] = ()
     """The fields that a whole record does not name and that its writer may set: they get their defaults."""
@@ -100,7 +100,10 @@ def _shape_create(ask: Create, schema: Schema, actor: Actor, limits: Limits) -> 
     entity = schema.entities[ask.model]
     resolver = Resolver(schema, actor, limits)
     rule = permit(resolver, entity, "create")
-    names = names_of(resolver, entity, ask.values, creating=True)
+    keyed = ask.key is not None
+    if keyed and filled_by_table(entity.key):
+        raise NotFound()  # the database numbers its records: none is made under a number that was chosen
+    names = names_of(resolver, entity, ask.values, creating=True, keyed=keyed)
     after = _after(schema, actor, limits, entity, both(rule, *_write_rules(resolver, entity, ask.values)))
     sight = _sight(schema, actor, limits, names)
     return Shape("create", entity, names, None, after, sight, tuple(resolver.decisions))
@@ -132,7 +135,7 @@ def shape_key(ask: Write, actor: Actor) -> Hashable:
     """What a shape depends on: changes of one key differ in values only."""
     match ask:
         case Create():
-            return "create", ask.model, frozenset(ask.values), actor.standing
+            return "create", ask.model, frozenset(ask.values), ask.key is not None, actor.standing
         case Update():
             sets = tuple(ask.sets.items())
             return "update", ask.model, frozenset(ask.values), sets, ask.whole, actor.standing
@@ -140,29 +143,31 @@ def shape_key(ask: Write, actor: Actor) -> Hashable:
             return "delete", ask.model, actor.standing
 
 
-def plan_write(ask: Write, shape: Shape, actor: Actor, key: str, now: datetime) -> WritePlan:
+def plan_write(ask: Write, shape: Shape, actor: Actor, key: Any, now: datetime) -> WritePlan:
     """The plan of one change of a shape, a new record with the id of the ask, else `key`.
 
     Raises `Invalid` with every wrong value at once.
     """
     match ask:
         case Create():
-            return _plan_create(ask, shape, actor, ask.key or key, now)
+            return _plan_create(ask, shape, actor, key if ask.key is None else ask.key, now)
         case Update():
             return _plan_update(ask, shape, actor, now)
         case Delete():
             return _planned(shape, ask.key, {}, (), (), ask.guard_values)
 
 
-def _plan_create(ask: Create, shape: Shape, actor: Actor, key: str, now: datetime) -> WritePlan:
+def _plan_create(ask: Create, shape: Shape, actor: Actor, key: Any, now: datetime) -> WritePlan:
     given = values_of(shape.names, ask.values)
     members = _members(shape, ask.values)
     links = _links(shape, given, members)
     values = dict(given)
+    if ask.key is not None:
+        values["id"] = ask.key
     for field in shape.entity.fields.values():
-        if field.name not in values:
+        if field.name not in values and not filled_by_table(field):
             values[field.name] = _default(field, values, actor, key, now)
-    return _planned(shape, key, values, links, members)
+    return _planned(shape, values.get("id"), values, links, members)
 
 
 def _plan_update(ask: Update, shape: Shape, actor: Actor, now: datetime) -> WritePlan:
@@ -171,12 +176,19 @@ def _plan_update(ask: Update, shape: Shape, actor: Actor, now: datetime) -> Writ
         values = {field.name: _default(field, values, actor, ask.key, now) for field in shape.unsaid} | values
     members = _members(shape, ask.values)
     links = _links(shape, values, members)
-    values["updated_at"] = now
+    for field in shape.entity.fields.values():
+        if field.on_update is not None and field.name not in values:
+            values[field.name] = _made(field, field.on_update, values, actor, ask.key, now)
     return _planned(shape, ask.key, values, links, members, ask.guard_values)
 
 
+def filled_by_table(field: Field) -> bool:
+    """Whether the database gives the field a value where none is said."""
+    return field.default is not None and field.default.source == "table"
+
+
 def _planned(
-    shape: Shape, key: str, values: dict[str, Any], links: tuple[LinkCheck, ...], members: tuple[Members, ...],
+    shape: Shape, key: Any, values: dict[str, Any], links: tuple[LinkCheck, ...], members: tuple[Members, ...],
     guard_values: tuple[Any, ...] = (),
 ) -> WritePlan:  # fmt: skip
     return WritePlan(
@@ -192,7 +204,7 @@ def plan_guard(
     resolver = Resolver(schema, actor, limits)
     frame = resolver.frame(entity)
     source = resolver.source(frame, guard, viewer=False)
-    return Check(source, resolver.param(ParamSpec("slot", KEY, -1)), tuple(resolver.params), lock=lock)
+    return Check(source, _key(resolver, entity), tuple(resolver.params), lock=lock)
 
 
 def plan_stored(entity: Entity, schema: Schema, limits: Limits) -> Check:
@@ -200,9 +212,12 @@ def plan_stored(entity: Entity, schema: Schema, limits: Limits) -> Check:
     resolver = Resolver(schema, SYSTEM, limits)
     frame = resolver.frame(entity)
     source = resolver.source(frame, ANYONE, viewer=False)
-    return Check(
-        source, resolver.param(ParamSpec("slot", KEY, -1)), tuple(resolver.params), stored(entity, frame.scope)
-    )
+    return Check(source, _key(resolver, entity), tuple(resolver.params), stored(entity, frame.scope))
+
+
+def _key(resolver: Resolver, entity: Entity) -> Param:
+    """The parameter that holds the key of the record to look at: the last value of a check."""
+    return resolver.param(ParamSpec("slot", plain(entity.key.kind), -1, from_text=True))
 
 
 def permit(resolver: Resolver, entity: Entity, action: Any) -> Condition:
@@ -217,13 +232,14 @@ def permit(resolver: Resolver, entity: Entity, action: Any) -> Condition:
 
 
 def names_of(
-    resolver: Resolver, entity: Entity, given: Collection[str], *, creating: bool, whole: bool = False
+    resolver: Resolver, entity: Entity, given: Collection[str], *, creating: bool, whole: bool = False,
+    keyed: bool = False,
 ) -> Names:  # fmt: skip
     """What these names mean to the actor, as far as that does not depend on the record.
 
     Raises `BadRequest` `unknown_field` for what does not exist for the actor. Where a new record needs a field that
     does not exist for the actor, the actor can create none and is refused. A `whole` change of a record that is there
-    must name what the actor may write and the record needs.
+    must name what the actor may write and the record needs. A `keyed` record has its id already.
     """
     system = resolver.actor.system
     known = resolver.visible(entity)
@@ -239,6 +255,7 @@ def names_of(
             f'{entity.name} has no field "{unknown[0]}".{nearest(unknown[0], writable)}', code="unknown_field",
             errors=[FieldError(n, "unknown_field", f"is no field of {entity.name}.") for n in unknown],
         )  # fmt: skip
+    fixed = keyed or not creating
     fields: dict[str, Field] = {}
     relations: dict[str, ToMany] = {}
     closed: dict[str, str] = {}
@@ -249,13 +266,14 @@ def names_of(
                 relations[name] = relation
             else:
                 closed[name] = "cannot be sent."
-        elif field is None or (not system and _closed(resolver, field)):
+        elif field is None or (name == "id" and fixed) or (not system and _closed(resolver, field)):
             closed[name] = "is set by the server and cannot be sent."
         else:
             fields[name] = field
     missing = [
         name for name, field in entity.fields.items() if field.required and name not in given
         and (creating or (whole and name in writable and not _closed(resolver, field)))
+        and not (name == "id" and fixed)
     ]  # fmt: skip
     return Names(fields, relations, closed, tuple(missing))
 
@@ -274,7 +292,7 @@ def values_of(names: Names, raw: Mapping[str, Any]) -> dict[str, Any]:
             elif name in names.closed:
                 errors.append(FieldError(name, "read_only", names.closed[name]))
             else:
-                parse(_MEMBERS, value)
+                _member_keys(names.relations[name], value)
         except Unfit as unfit:
             errors.append(FieldError(name, unfit.code, f"{unfit}."))
     errors += [FieldError(name, "required", "is required.") for name in names.missing]
@@ -291,27 +309,34 @@ def _unsaid(resolver: Resolver, entity: Entity, said: Collection[str]) -> tuple[
     return tuple(
         field for name, field in entity.fields.items()
         if name not in said and (field.write_only or name in known) and not _closed(resolver, field)
+        and not filled_by_table(field) and name != "id"
     )  # fmt: skip
 
 
 def _members(shape: Shape, raw: Mapping[str, Any]) -> tuple[Members, ...]:
     """The many-to-many relations that are written as lists of ids; `values_of` has checked them."""
     return tuple(
-        Members(relation, tuple(dict.fromkeys(parse(_MEMBERS, raw[name]))), shape.sight.get(name))
+        Members(relation, _member_keys(relation, raw[name]), shape.sight.get(name))
         for name, relation in shape.names.relations.items()
     )
+
+
+def _member_keys(relation: ToMany, raw: Any) -> tuple[Any, ...]:
+    """The ids in a list of records, each once."""
+    kind = Kind("list", item=plain(relation.target.key.kind), max_length=200)
+    return tuple(dict.fromkeys(parse(kind, raw)))
 
 
 def _visible(schema: Schema, actor: Actor, limits: Limits, entity: Entity) -> Check:
     """The check that a record can be seen by the actor."""
     resolver = Resolver(schema, actor, limits)
     source = resolver.source(resolver.frame(entity), ANYONE, viewer=True)
-    return Check(source, resolver.param(ParamSpec("slot", KEY, -1)), tuple(resolver.params))
+    return Check(source, _key(resolver, entity), tuple(resolver.params))
 
 
 def _sets(
     schema: Schema, actor: Actor, limits: Limits, entity: Entity, sets: Mapping[str, Operand]
-) -> tuple[tuple[tuple[str, Expr], ...], tuple[ParamSpec, ...]]:
+) -> tuple[tuple[tuple[Field, Expr], ...], tuple[ParamSpec, ...]]:
     resolver = Resolver(schema, actor, limits)
     frame = resolver.frame(entity)
     resolved = []
@@ -325,7 +350,7 @@ def _sets(
             or (field.read_only and not actor.system)
         ):
             raise BadRequest(f'"{name}" cannot be set by an expression.', code="unknown_field")
-        resolved.append((field.column, resolver.operand(operand, [frame], False)))
+        resolved.append((field, resolver.operand(operand, [frame], False)))
     return tuple(resolved), tuple(resolver.params)
 
 
@@ -336,8 +361,8 @@ def _closed(resolver: Resolver, field: Field) -> bool:
 
 def parse_field(field: Field, value: Any) -> Any:
     """The canonical value of a field, or `Unfit`; null only where the field may be null."""
-    if field.target is not None and hasattr(value, "__entity__"):
-        value = value.__dict__.get("id")
+    if field.target is not None and is_record(value):
+        value = key_of(value)
     if value is None:
         if not field.nullable:
             raise Unfit("required", "must not be null")
@@ -345,10 +370,16 @@ def parse_field(field: Field, value: Any) -> Any:
     return parse(field.kind, value)
 
 
-def _default(field: Field, values: Mapping[str, Any], actor: Actor, key: str, now: datetime) -> Any:
+def _default(field: Field, values: Mapping[str, Any], actor: Actor, key: Any, now: datetime) -> Any:
     default = field.default
     if default is None or default.source == "sequence":
         return None  # a sequence is drawn by the store, in the transaction
+    return _made(field, default, values, actor, key, now)
+
+
+def _made(
+    field: Field, default: Default, values: Mapping[str, Any], actor: Actor, key: Any, now: datetime
+) -> Any:  # fmt: skip
     match default.source:
         case "id":
             return key
@@ -360,6 +391,8 @@ def _default(field: Field, values: Mapping[str, Any], actor: Actor, key: str, no
             return actor.id
         case "slug":
             return slug_of(str(values.get(default.value) or ""))
+        case "call":
+            return parse_field(field, default.value())
         case _:
             return default.value
 
@@ -399,9 +432,10 @@ def _before(schema: Schema, actor: Actor, limits: Limits, entity: Entity, condit
     rule = resolver.predicate(_open(normal(condition)), [frame], viewer=False)
     source = resolver.source(frame, ANYONE, viewer=not actor.system)
     kept = tuple(resolver.operand(replace(path, when=""), [frame], False) for path in old_paths(condition))
-    key = resolver.param(ParamSpec("slot", KEY, -1))
+    content = None if entity.version else content_of(resolver, frame)
+    key = _key(resolver, entity)
     source = replace(source, where=every(source.where, rule))
-    return Check(source, key, tuple(resolver.params), stored(entity, frame.scope), kept, lock=True)
+    return Check(source, key, tuple(resolver.params), stored(entity, frame.scope), kept, lock=True, content=content)
 
 
 def stored(entity: Entity, scope: int = 0) -> Record:
@@ -410,7 +444,7 @@ def stored(entity: Entity, scope: int = 0) -> Record:
     for field in entity.fields.values():
         if not field.write_only:
             kind = CIPHERTEXT if field.kind.sealed else field.kind
-            column = Column(scope, field.column, kind, field.nullable)
+            column = Column(scope, field.column, kind, field.reads_null)
             second = [Column(scope, name, TEXT, field.nullable) for name in field.columns[1:]]
             items.append((field.name, Leaf(column, kind, second[0] if second else None)))
     return Record(tuple(items))
@@ -423,7 +457,7 @@ def _after(schema: Schema, actor: Actor, limits: Limits, entity: Entity, conditi
     source = resolver.source(resolver.frame(entity), condition, viewer=False)
     if source.where == TRUE:
         return None
-    return Check(source, resolver.param(ParamSpec("slot", KEY, -1)), tuple(resolver.params))
+    return Check(source, _key(resolver, entity), tuple(resolver.params))
 
 
 def _open(condition: Condition) -> Condition:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
+from backstay.model.field import Entity
 from backstay.model.value import Kind
 from backstay.plan.tree import ParamSpec
 
@@ -63,6 +64,23 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def named(entity: Entity) -> str:
+    """The table of an entity, behind the schema of the database where it lies in one of its own."""
+    namespace = entity.existing.namespace if entity.existing is not None else ""
+    return f"{quoted(namespace)}.{quoted(entity.table)}" if namespace else quoted(entity.table)
+
+
+def labelled(sql: str, kind: Kind, *, stored: bool) -> str:
+    """A choice as what is stored for it, or what is stored as the choice it stands for."""
+    assert kind.stored is not None
+    if kind.choices == kind.stored.labels:
+        return sql
+    choices = [str(choice) if isinstance(choice, int) else literal(choice) for choice in kind.choices]
+    pairs = zip(choices, map(literal, kind.stored.labels), strict=True)
+    whens = [f"WHEN {c} THEN {label}" if stored else f"WHEN {label} THEN {c}" for c, label in pairs]
+    return f"CASE {sql} {' '.join(whens)} END"
+
+
 def literal(text: str) -> str:
     """A text from the declaration as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
@@ -99,7 +117,7 @@ class Dialect(Protocol):
     def array(self, select: str) -> str: ...
     def key(self, sql: str) -> str: ...
     def scaled(self, sql: str, by: int) -> str: ...
-    def one_of(self, left: str, right: str) -> str: ...
+    def one_of(self, left: str, right: str, stored: Kind | None = None) -> str: ...
     def contains(self, left: str, right: str) -> str: ...
     def starts_with(self, left: str, right: str) -> str: ...
     def has(self, left: str, right: str) -> str: ...
@@ -109,3 +127,18 @@ class Dialect(Protocol):
     def order(self, sql: str, descending: bool, nullable: bool) -> str: ...
     def measure(self, fn: str, value: str, kind: Kind, of: Kind) -> str: ...
     def lock(self, alias: str) -> str: ...
+    def alike(self, kind: Kind, op: str) -> bool:
+        """Whether an existing column answers a comparison as it is stored, so that an index of its can serve it."""
+        ...
+
+    def lifted(self, sql: str, kind: Kind) -> str:
+        """A column of an existing table in the form that Backstay gives such values."""
+        ...
+
+    def lowered(self, sql: str, kind: Kind) -> str:
+        """A value in that form, as such a column stores it."""
+        ...
+
+    def folded(self, sql: str) -> str:
+        """A text as `fold` makes it, where no folded copy stands beside it."""
+        ...

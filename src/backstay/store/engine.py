@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any, cast
 
 from backstay.model.field import Entity, Field, Schema
@@ -186,7 +187,7 @@ def take_apart(statement: Statement, rows: Sequence[Sequence[Any]], bound: Seque
 
 def _found(root: Any, rows: Sequence[Sequence[Any]], bound: Sequence[Any], *, counted: bool = True) -> Found:
     if isinstance(root, OneRoot):
-        return Found([row[0] for row in rows], int(rows[0][1]) if rows else 0)
+        return Found([row[0] for row in rows], _version(root, rows[0]) if rows else 0)
     if not isinstance(root, ListRoot):
         return Found([row[0] for row in rows])
     assert root.rows.limit is not None
@@ -201,6 +202,18 @@ def _found(root: Any, rows: Sequence[Sequence[Any]], bound: Sequence[Any], *, co
     if root.backwards:
         found.texts.reverse()
     return found
+
+
+def _version(root: OneRoot, row: Sequence[Any]) -> int:
+    """The version of a record: the number its table counts, or one made of what its viewer sees of it."""
+    if root.content is None:
+        return int(row[1])
+    return content_version(row[0] if row[1] is None else row[1])
+
+
+def content_version(text: Any) -> int:
+    """A number that differs where the content of a record does."""
+    return int.from_bytes(blake2b(as_bytes(text), digest_size=7).digest())
 
 
 def _gathered(root: ListRoot, row: Sequence[Any], bound: Sequence[Any]) -> Found:

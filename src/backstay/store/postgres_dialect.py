@@ -13,7 +13,7 @@ import msgspec
 
 from backstay.model.value import Kind, Money
 from backstay.plan.tree import ParamSpec
-from backstay.store.dialect import QUOTE, Pieces, Text, duration, entry_kind, money, unless_null
+from backstay.store.dialect import QUOTE, Pieces, Text, duration, entry_kind, labelled, money, unless_null
 
 _TYPES = {
     "text": "text", "integer": "bigint", "big_integer": "bigint", "float": "float8", "decimal": "numeric",
@@ -124,7 +124,7 @@ class PostgresDialect:
         """A decimal, which knows its own scale."""
         return sql
 
-    def one_of(self, left: str, right: str) -> str:
+    def one_of(self, left: str, right: str, stored: Kind | None = None) -> str:
         """Membership in an array parameter."""
         return f"{left} = ANY({right})"
 
@@ -180,3 +180,45 @@ class PostgresDialect:
     def lock(self, alias: str) -> str:
         """Hold the row until the transaction ends."""
         return f" FOR UPDATE OF {alias}"
+
+    def alike(self, kind: Kind, op: str) -> bool:
+        """Texts and labels are equal whatever their collation, unless they declare one; they may sort by another."""
+        assert kind.stored is not None
+        if kind.stored.form == "text" and not kind.stored.collation:
+            return op in ("eq", "in", "contains", "starts_with")
+        return kind.stored.form == "label" and op == "eq"
+
+    def lifted(self, sql: str, kind: Kind) -> str:
+        """A column in the type and the collation that our own have."""
+        assert kind.stored is not None
+        match kind.stored.form:
+            case "text":
+                return f'({sql})::text COLLATE "C"'
+            case "label":
+                text = labelled(f"({sql})::text", kind, stored=False)
+                return text if type_of(kind) == "bigint" else f'({text}) COLLATE "C"'
+            case "interval":
+                return f"(extract(epoch FROM {sql}) * 1000000)::bigint"
+            case "array":
+                return f"to_jsonb({sql})"
+            case _:
+                return sql
+
+    def lowered(self, sql: str, kind: Kind) -> str:
+        """A value in the type of its column, where the server would not make it so by itself."""
+        assert kind.stored is not None
+        match kind.stored.form:
+            case "label":
+                return f"({labelled(sql, kind, stored=True)})::{kind.stored.type}"
+            case "interval":
+                return f"{sql} * interval '1 microsecond'"
+            case "array":
+                entries = f"SELECT value::{kind.stored.type} FROM jsonb_array_elements_text({sql})"
+                return f"CASE WHEN {sql} IS NOT NULL THEN ARRAY({entries}) END"
+            case _:
+                return sql
+
+    def folded(self, sql: str) -> str:
+        """What `fold` does, in words of the server."""
+        marks = "[\\u0300-\\u036f]"
+        return f"normalize(regexp_replace(lower(normalize({sql}, NFKD)), E'{marks}', '', 'g'), NFC)"

@@ -24,6 +24,7 @@ from backstay.store.dialect import Dialect
 from backstay.store.sql import Encoders, compile_check, encode
 
 T = TypeVar("T")
+_KEPT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +86,12 @@ class EntityWrites:
         self.dialect = dialect
         self._known: dict[tuple[str, str], Any] = {}
 
-    def insertion(self, entity: Entity) -> rows.RowWrite:
-        """The statement that adds a record."""
-        return self._once("insertion", entity.name, lambda: rows.insertion(entity, self.dialect))
+    def insertion(self, entity: Entity, without: frozenset[str] = frozenset()) -> rows.RowWrite:
+        """The statement that adds a record, without the fields that the database fills."""
+        if len(self._known) >= _KEPT:  # clients choose what they send, so there may be many of these
+            self._known.clear()
+        name = " ".join((entity.name, *sorted(without)))
+        return self._once("insertion", name, lambda: rows.insertion(entity, without, self.dialect))
 
     def removal(self, entity: Entity) -> rows.RowWrite:
         """The statement that ends a record."""

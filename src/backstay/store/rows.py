@@ -14,11 +14,11 @@ from typing import Any, TypeAlias
 
 from backstay.model.field import Entity, Field
 from backstay.model.folding import fold, search_text
-from backstay.model.value import CIPHERTEXT, INSTANT, KEY, TEXT
+from backstay.model.value import CIPHERTEXT, INSTANT, KEY, TEXT, Kind, plain
 from backstay.plan.tree import Members, Param, ParamSpec
 from backstay.plan.write import Shape, stored
 from backstay.store.changes import WriteAction, keeping, keeping_many
-from backstay.store.dialect import Dialect, quoted
+from backstay.store.dialect import Dialect, named, quoted
 from backstay.store.sealing import only_sealed
 from backstay.store.sql import Compiler
 
@@ -71,7 +71,8 @@ def _words_of(entity: Entity) -> Part:
 class RowWrite:
     """The statement that adds, changes or ends a record; the values of a record become its parameters.
 
-    Where the entity is in the change log it gives the version and the stored record as JSON. `logs` says that it keeps
+    Where the entity is in the change log it gives the version and the stored record as JSON; where a table of another
+    application fills what is not said, a new record gives the stored record alone. `logs` says that it keeps
     the change itself: the parameters that `changes.keeping` names follow those of the record then.
     """
 
@@ -89,18 +90,20 @@ class RowWrite:
         return found
 
 
-_ID = Part("id", ParamSpec("fixed", KEY), lambda values: values["id"])
+def _id_of(entity: Entity) -> Part:
+    """The key of a record, to find it by."""
+    return Part(entity.key.column, ParamSpec("fixed", plain(entity.key.kind)), lambda values: values["id"])
 
 
-def insertion(entity: Entity, dialect: Dialect) -> RowWrite:
-    """The statement that adds a record with all its fields."""
-    parts = [part for field in entity.fields.values() for part in parts_of(field)]
+def insertion(entity: Entity, without: frozenset[str], dialect: Dialect) -> RowWrite:
+    """The statement that adds a record with all its fields, without those that the database fills."""
+    parts = [part for field in entity.fields.values() if field.name not in without for part in parts_of(field)]
     if entity.search:
         parts.append(_words_of(entity))
     compiler = Compiler(dialect, [part.spec for part in parts], bare=True)
     names = ", ".join(quoted(part.column) for part in parts)
-    params = ", ".join(compiler.expr(Param(at, part.spec.kind)) for at, part in enumerate(parts))
-    text = f"INSERT INTO {quoted(entity.table)} ({names}) VALUES ({params})"
+    params = ", ".join(compiler.stored(Param(at, part.spec.kind), part.spec.kind) for at, part in enumerate(parts))
+    text = f"INSERT INTO {named(entity)} " + (f"({names}) VALUES ({params})" if parts else "DEFAULT VALUES")
     return _write(text, entity, "create", parts, 0, compiler)
 
 
@@ -113,24 +116,25 @@ def alteration(shape: Shape, names: Sequence[str], dialect: Dialect) -> RowWrite
     parts = [part for name in names for part in parts_of(entity.fields[name])]
     if any(name in names for name in entity.search):
         parts.append(_words_of(entity))
-    parts.append(_ID)
-    first = len(shape.set_params)
-    compiler = Compiler(dialect, [*shape.set_params, *(part.spec for part in parts)])
-    sets = [f"{quoted(name)} = {compiler.expr(expr)}" for name, expr in shape.sets]
-    params = [compiler.expr(Param(first + at, part.spec.kind)) for at, part in enumerate(parts)]
-    sets += [f"{quoted(part.column)} = {param}" for part, param in zip(parts[:-1], params[:-1], strict=True)]
-    text = (
-        f'UPDATE {quoted(entity.table)} AS t0 SET {", ".join(sets)}, "_version" = t0."_version" + 1 '
-        f'WHERE t0."id" = {params[-1]}'
-    )
+    first, key = len(shape.set_params), _id_of(entity)
+    compiler = Compiler(dialect, [*shape.set_params, *(part.spec for part in parts), key.spec])
+    sets = [f"{quoted(field.column)} = {compiler.stored(expr, field.kind)}" for field, expr in shape.sets]
+    params = [compiler.stored(Param(first + at, part.spec.kind), part.spec.kind) for at, part in enumerate(parts)]
+    sets += [f"{quoted(part.column)} = {param}" for part, param in zip(parts, params, strict=True)]
+    if entity.version:
+        sets.append(f"{quoted(entity.version)} = {compiler.at(0, entity.version)} + 1")
+    where = compiler.identity(entity, 0, Param(first + len(parts), key.spec.kind))
+    parts.append(key)
+    text = f"UPDATE {named(entity)} AS t0 SET {', '.join(sets)} WHERE {where}"
     return _write(text, entity, "update", parts, first, compiler)
 
 
 def removal(entity: Entity, dialect: Dialect) -> RowWrite:
     """The statement that ends a record."""
-    compiler = Compiler(dialect, [_ID.spec])
-    text = f'DELETE FROM {quoted(entity.table)} WHERE "id" = {compiler.expr(Param(0, KEY))}'
-    return _write(text, entity, "delete", [_ID], 0, compiler)
+    key = _id_of(entity)
+    compiler = Compiler(dialect, [key.spec], bare=True)
+    text = f"DELETE FROM {named(entity)} WHERE {compiler.identity(entity, 0, Param(0, key.spec.kind))}"
+    return _write(text, entity, "delete", [key], 0, compiler)
 
 
 def _write(
@@ -138,9 +142,11 @@ def _write(
 ) -> RowWrite:
     dialect = compiler.dialect
     takes = tuple((part.take, dialect.encoder(part.spec)) for part in parts)
-    if not entity.logged:
+    if not entity.logged and (entity.existing is None or action != "create"):
         return RowWrite(text, takes)
     compiler.bare = True
+    if not entity.logged:
+        return RowWrite(f"{text} RETURNING {compiler.record(stored(entity))}", takes)
     text += f' RETURNING "_version" AS v, {compiler.record(stored(entity))} AS j'
     if not dialect.logs_inside:
         return RowWrite(text, takes)
@@ -148,33 +154,39 @@ def _write(
     return RowWrite(f"WITH w AS ({text}), c AS ({kept}) SELECT v, j FROM w", takes, True)
 
 
-def members_now(members: Members, key: str, dialect: Dialect) -> tuple[str, list[Any]]:
-    """The statement that reads which records a many-to-many relation holds, as text."""
+def members_now(members: Members, dialect: Dialect) -> str:
+    """The statement that reads which records a many-to-many relation holds, as text, by the key of its own."""
     between, left, right = _sides(members)
-    text = f"SELECT CAST({right} AS text) FROM {between} WHERE {left} = {dialect.param(0, ParamSpec('fixed', KEY))}"
-    return text, [key]
+    compiler = Compiler(dialect, [ParamSpec("fixed", plain(left.kind))], bare=True)
+    key = compiler.at(0, right.column)
+    key = key if right.kind.stored is None else dialect.lifted(key, right.kind)
+    return f"SELECT CAST({key} AS text) FROM {named(between)} WHERE {_names(left, 0, compiler)}"
 
 
-def leave(members: Members, key: str, member: str, dialect: Dialect) -> tuple[str, list[Any]]:
-    """The statement that takes one record out of a many-to-many relation; gives what stood between them."""
+def leave(members: Members, dialect: Dialect) -> str:
+    """The statement that takes one record out of a many-to-many relation, by both keys; gives what stood between."""
     between, left, right = _sides(members)
-    spec = ParamSpec("fixed", KEY)
-    where = f"{left} = {dialect.param(0, spec)} AND {right} = {dialect.param(1, spec)}"
-    assert members.relation.through is not None
-    return f"DELETE FROM {between} WHERE {where} {_returning(members.relation.through, dialect)}", [key, member]
+    compiler = Compiler(dialect, [ParamSpec("fixed", plain(side.kind)) for side in (left, right)], bare=True)
+    where = f"{_names(left, 0, compiler)} AND {_names(right, 1, compiler)}"
+    return f"DELETE FROM {named(between)} WHERE {where}" + (_returning(between, dialect) if between.logged else "")
 
 
-def _sides(members: Members) -> tuple[str, str, str]:
+def _sides(members: Members) -> tuple[Entity, Field, Field]:
     relation, between = members.relation, members.relation.through
     assert between is not None
-    sides = between.fields[relation.via].column, between.fields[relation.onward].column
-    return quoted(between.table), quoted(sides[0]), quoted(sides[1])
+    return between, between.fields[relation.via], between.fields[relation.onward]
+
+
+def _names(side: Field, at: int, compiler: Compiler) -> str:
+    """The condition that one side of a relation is the record whose key is the parameter at a place."""
+    return compiler.tied(0, side.column, side.kind, Param(at, plain(side.kind)))
 
 
 def following(entity: Entity, relation: Field, dialect: Dialect) -> str:
     """The statement that finds and locks records that refer to some; gives id, version and record of `FOLLOWERS`."""
-    compiler = Compiler(dialect, [_MANY])
-    refers = dialect.one_of(f"t0.{quoted(relation.column)}", compiler.expr(Param(0, KEY, True)))
+    kind = plain(relation.kind)
+    compiler = Compiler(dialect, [ParamSpec("fixed", kind, many=True)])
+    refers = dialect.one_of(f"t0.{quoted(relation.column)}", compiler.expr(Param(0, kind, True)))
     columns = f"{dialect.key(_OWN_ID)}, {_OWN_VERSION}, {compiler.record(stored(entity))}"
     text = f'SELECT {columns} FROM {quoted(entity.table)} AS t0 WHERE {refers} ORDER BY t0."id" LIMIT {FOLLOWERS}'
     return text + dialect.lock("t0")
@@ -186,8 +198,8 @@ def many_removed(entity: Entity, dialect: Dialect) -> str:
     Parameters: the ids; where it keeps the changes, those of `changes.keeping_many`.
     """
     compiler = Compiler(dialect, [_MANY], bare=True)
-    named = dialect.one_of('"id"', compiler.expr(Param(0, KEY, True)))
-    text = f"DELETE FROM {quoted(entity.table)} WHERE {named} {_returning(entity, dialect)}"
+    some = dialect.one_of('"id"', compiler.expr(Param(0, KEY, True)))
+    text = f"DELETE FROM {quoted(entity.table)} WHERE {some}{_returning(entity, dialect)}"
     if not (dialect.logs_inside and entity.logged):
         return text
     return f"WITH w AS ({text}), c AS ({keeping_many(entity.name, 'delete', dialect, 1)}) SELECT k, v, j FROM w"
@@ -199,24 +211,24 @@ def many_let_go(entity: Entity, relation: Field, dialect: Dialect) -> str:
     Parameters: the ids, the instant; where it keeps the changes, those of `changes.keeping_many`.
     """
     compiler = Compiler(dialect, [_MANY, ParamSpec("fixed", INSTANT)], bare=True)
-    table, named = quoted(entity.table), dialect.one_of('"id"', compiler.expr(Param(0, KEY, True)))
+    table, some = quoted(entity.table), dialect.one_of('"id"', compiler.expr(Param(0, KEY, True)))
     sets = f'{quoted(relation.column)} = NULL, "updated_at" = {compiler.expr(Param(1, INSTANT))}'
-    text = f'UPDATE {table} SET {sets}, "_version" = "_version" + 1 WHERE {named} {_returning(entity, dialect)}'
+    text = f'UPDATE {table} SET {sets}, "_version" = "_version" + 1 WHERE {some} {_returning(entity, dialect)}'
     if not (dialect.logs_inside and entity.logged):
         return text
-    was = f"SELECT {dialect.key(quoted('id'))} AS k, {compiler.record(stored(entity))} AS j FROM {table} WHERE {named}"
+    was = f"SELECT {dialect.key(quoted('id'))} AS k, {compiler.record(stored(entity))} AS j FROM {table} WHERE {some}"
     kept = keeping_many(entity.name, "update", dialect, 2)
     return f"WITH was AS ({was}), w AS ({text}), c AS ({kept}) SELECT k, v, j FROM w"
 
 
 def _returning(entity: Entity, dialect: Dialect) -> str:
     record = Compiler(dialect, [], bare=True).record(stored(entity))
-    return f"RETURNING {dialect.key(quoted('id'))} AS k, {quoted('_version')} AS v, {record} AS j"
+    return f" RETURNING {dialect.key(quoted('id'))} AS k, {quoted('_version')} AS v, {record} AS j"
 
 
-def ids(keys: Sequence[str], dialect: Dialect) -> Any:
-    """Many ids as one parameter."""
-    encoder = dialect.encoder(_MANY)
+def ids(keys: Sequence[Any], kind: Kind, dialect: Dialect) -> Any:
+    """Many ids of one kind as one parameter."""
+    encoder = dialect.encoder(ParamSpec("fixed", plain(kind), many=True))
     return encoder(keys) if encoder is not None else keys
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from backstay.model.field import Entity
 from backstay.model.value import Kind
 from backstay.plan.bind import Binder
 from backstay.plan.tree import (
@@ -51,7 +52,7 @@ from backstay.plan.tree import (
     kind_of,
     nullable,
 )
-from backstay.store.dialect import QUOTE, Dialect, Pieces, Text, concat, quoted, unless_null
+from backstay.store.dialect import QUOTE, Dialect, Pieces, Text, concat, named, quoted, unless_null
 
 if TYPE_CHECKING:
     from backstay.store.sealing import Marks
@@ -145,13 +146,21 @@ class Compiler:
     def root(self, root: RootPlan) -> tuple[list[str], str]:
         """The columns of a root and everything behind them."""
         match root:
-            case OneRoot(rows):
-                return [self.record(rows.output), f'{alias(rows.source.scope)}."_version"'], self.tail(rows)
+            case OneRoot(rows, _, content):
+                told = content is not None and content.items == rows.output.items  # the record is its own version
+                version = "NULL" if told else self.version(rows.source, content)
+                return [self.record(rows.output), version], self.tail(rows)
             case ListRoot(rows):
-                keys = [self.dialect.key(self.expr(key)) for key in rows.keys]
+                keys = [self.dialect.key(self.sorted(key)) for key in rows.keys]
                 return [self.record(rows.output), *keys], self.tail(rows)
             case GroupRoot():
                 return self.groups(root)
+
+    def version(self, source: Source, content: Record | None) -> str:
+        """What tells one state of a row from another: the column that counts its changes, or what it holds."""
+        if content is not None:
+            return self.record(content)
+        return f"{alias(source.scope)}.{quoted(source.entity.version)}"
 
     def gathered(self, root: ListRoot) -> str:
         """A list as one row: its texts joined, how many there are, the keys of the last one kept, and the total."""
@@ -176,7 +185,7 @@ class Compiler:
     def count(self, source: Source, cap: int | None) -> str:
         """How many rows a source has, counted up to one more than the cap."""
         where = self.where(source)
-        table = f"{quoted(source.entity.table)} AS {alias(source.scope)}"
+        table = f"{named(source.entity)} AS {alias(source.scope)}"
         if cap is None:
             return f"(SELECT count(*) FROM {table}{where})"
         return f"(SELECT count(*) FROM (SELECT 1 FROM {table}{where} LIMIT {cap + 1}) AS capped)"
@@ -219,13 +228,13 @@ class Compiler:
 
     def tail(self, rows: Rows) -> str:
         """Everything behind the columns of a SELECT."""
-        order = ", ".join(self.dialect.order(self.expr(o.by), o.descending, nullable(o.by)) for o in rows.order)
+        order = ", ".join(self.dialect.order(self.sorted(o.by), o.descending, nullable(o.by)) for o in rows.order)
         text = f"FROM {self.table(rows.source)}"
         for join in rows.joins:
-            on = f'{alias(join.scope)}."id" = {self.expr(join.key)}'
+            on = self.identity(join.entity, join.scope, join.key)
             if not isinstance(join.where, Constant) or not join.where.value:
                 on += f" AND {self.predicate(join.where)}"
-            text += f" LEFT JOIN {quoted(join.entity.table)} AS {alias(join.scope)} ON {on}"
+            text += f" LEFT JOIN {named(join.entity)} AS {alias(join.scope)} ON {on}"
         text += self.where(rows.source)
         if order:
             text += f" ORDER BY {order}"
@@ -233,25 +242,40 @@ class Compiler:
 
     def table(self, source: Source) -> str:
         """The tables of a source: its own, and the joining one where the relation goes through another model."""
-        text = f"{quoted(source.entity.table)} AS {alias(source.scope)}"
+        text = f"{named(source.entity)} AS {alias(source.scope)}"
         if (through := source.through) is not None:
             joined = alias(through.scope)
-            on = f'{alias(source.scope)}."id" = {joined}.{quoted(through.onward)}'
-            text = f"{quoted(through.entity.table)} AS {joined} JOIN {text} ON {on}"
+            on = f"{alias(source.scope)}.{quoted(source.entity.key.column)} = {joined}.{quoted(through.onward)}"
+            text = f"{named(through.entity)} AS {joined} JOIN {text} ON {on}"
         return text
 
     def where(self, source: Source) -> str:
         """The WHERE of a source: its tie to the row outside, and its predicate with the rules."""
         parts = []
         if source.link is not None:
-            parts.append(f"{alias(source.scope)}.{quoted(source.link.column)} = {self.expr(source.link.outer)}")
+            parts.append(self.tied(source.scope, source.link.column, source.link.kind, source.link.outer))
         if (through := source.through) is not None:
-            parts.append(f"{alias(through.scope)}.{quoted(through.link.column)} = {self.expr(through.link.outer)}")
+            parts.append(self.tied(through.scope, through.link.column, through.link.kind, through.link.outer))
             if through.where != Constant(True):
                 parts.append(self.predicate(through.where))
         if source.where != Constant(True):
             parts.append(self.predicate(source.where))
         return f" WHERE {' AND '.join(parts)}" if parts else ""
+
+    def tied(self, scope: int, name: str, kind: Kind, outer: Expr) -> str:
+        """A column holds a key from outside; both as they are stored, where they are stored alike."""
+        column = self.at(scope, name)
+        if kind.stored is None:
+            return f"{column} = {self.expr(outer)}"
+        if isinstance(outer, Column) and outer.kind.stored == kind.stored:
+            return f"{column} = {self.plain(outer)}"
+        if self.dialect.alike(kind, "eq"):
+            return f"{column} = {self.dialect.lowered(self.expr(outer), kind)}"
+        return f"{self.dialect.lifted(column, kind)} = {self.expr(outer)}"
+
+    def identity(self, entity: Entity, scope: int, key: Expr) -> str:
+        """The condition that a row is the one with this key."""
+        return self.tied(scope, entity.key.column, entity.key.kind, key)
 
     def window(self, limit: Param | None, offset: Param | None) -> str:
         """LIMIT and OFFSET."""
@@ -267,7 +291,7 @@ class Compiler:
         pieces = self.object((name, self.output(part)) for name, part in record.items)
         if record.present is None:
             return pieces
-        return (f"CASE WHEN {alias(record.present)}.\"id\" IS NULL THEN 'null' ELSE {concat(pieces)} END",)
+        return (f"CASE WHEN {self.plain(record.present)} IS NULL THEN 'null' ELSE {concat(pieces)} END",)
 
     def output(self, output: Output) -> Pieces:
         """One part of a record."""
@@ -291,14 +315,13 @@ class Compiler:
             case Param(index):
                 position = self._used.setdefault(index, len(self._used))
                 return self.dialect.param(position, self.params[index])
-            case Column(scope, name):
-                return quoted(name) if self.bare else f"{alias(scope)}.{quoted(name)}"
+            case Column(kind=kind):
+                return self.plain(expr) if kind.stored is None else self.dialect.lifted(self.plain(expr), kind)
             case Lookup(entity, scope, key, where, value):
-                inner = alias(scope)
                 rule = f" AND {self.predicate(where)}" if where != Constant(True) else ""
                 return (
-                    f"(SELECT {self.expr(value)} FROM {quoted(entity.table)} AS {inner} "
-                    f'WHERE {inner}."id" = {self.expr(key)}{rule})'
+                    f"(SELECT {self.expr(value)} FROM {named(entity)} AS {alias(scope)} "
+                    f"WHERE {self.identity(entity, scope, key)}{rule})"
                 )
             case Guarded(when, value):
                 return f"CASE WHEN {self.predicate(when)} THEN {self.expr(value)} END"
@@ -306,6 +329,8 @@ class Compiler:
                 return f"CASE WHEN {self.predicate(when)} THEN {self.expr(then)} ELSE {self.expr(otherwise)} END"
             case Calc("coalesce", args, kind):
                 return f"coalesce({', '.join(self._scaled(arg, kind) for arg in args)})"
+            case Calc("fold", (of,)):
+                return self.dialect.folded(self.plain(of) if isinstance(of, Column) else self.expr(of))
             case Calc("multiply", args):
                 return f"({_CALC['multiply'].join(self.expr(arg) for arg in args)})"
             case Calc(op, args, kind):
@@ -318,6 +343,24 @@ class Compiler:
                 return self.dialect.date_part(self.expr(of), part, kind_of(of))
             case Rank(scope, needle):
                 return self.dialect.rank(alias(scope), self.expr(needle))
+
+    def stored(self, expr: Expr, kind: Kind) -> str:
+        """A value as a column of this kind stores it."""
+        return self.expr(expr) if kind.stored is None else self.dialect.lowered(self.expr(expr), kind)
+
+    def plain(self, column: Column) -> str:
+        """A column as it is stored."""
+        return self.at(column.scope, column.name)
+
+    def at(self, scope: int, name: str) -> str:
+        """A column of a table instance; by its name alone in what a write returns."""
+        return quoted(name) if self.bare else f"{alias(scope)}.{quoted(name)}"
+
+    def sorted(self, expr: Expr) -> str:
+        """A value to sort by, and to continue from: as it is stored, where that sorts alike."""
+        if isinstance(expr, Column) and expr.kind.stored is not None and self.dialect.alike(expr.kind, "lt"):
+            return self.plain(expr)
+        return self.expr(expr)
 
     def _scaled(self, expr: Expr, kind: Kind) -> str:
         """A value with as many digits after the point as `kind` has, where it is a decimal."""
@@ -349,14 +392,20 @@ class Compiler:
                 return "(" + " OR ".join(self.predicate(part) for part in parts) + ")"
             case Test(op, left, right, negated):
                 unsure = nullable(left) or nullable(right)
-                if negated and op == "eq" and not unsure:
+                if negated and op == "eq" and not unsure and kind_of(left).stored is None:
                     return f"{self.expr(left)} <> {self.expr(right)}"
                 return self._negated(self._test(op, left, right), negated, unsure)
             case Null(of, negated):
                 return f"{self.expr(of)} IS {'NOT ' if negated else ''}NULL"
             case Within(key, source, negated):
-                select = f'SELECT {alias(source.scope)}."id" FROM {self.table(source)}{self.where(source)}'
-                return self._negated(f"{self.expr(key)} IN ({select})", negated, nullable(key))
+                own = source.entity.key
+                column, text = f"{alias(source.scope)}.{quoted(own.column)}", self.expr(key)
+                if isinstance(key, Column) and key.kind.stored == own.kind.stored:
+                    text = self.plain(key)
+                elif own.kind.stored is not None:
+                    column = self.dialect.lifted(column, own.kind)
+                select = f"SELECT {column} FROM {self.table(source)}{self.where(source)}"
+                return self._negated(f"{text} IN ({select})", negated, nullable(key))
             case Exists(source, negated):
                 select = f"SELECT 1 FROM {self.table(source)}{self.where(source)}"
                 return f"{'NOT ' if negated else ''}EXISTS ({select})"
@@ -364,7 +413,7 @@ class Compiler:
                 text = self.dialect.matches(entity.table, alias(scope), self.expr(needle))
                 return self._negated(text, negated, True)
             case Behind(keys, values, descending):
-                here = _row([self.expr(key) for key in keys])
+                here = _row([self.sorted(key) for key in keys])
                 there = _row([self.expr(value) for value in values])
                 return f"{here} {'<' if descending else '>'} {there}"
 
@@ -374,10 +423,18 @@ class Compiler:
         return f"NOT coalesce({text}, {self.dialect.false})" if unsure else f"NOT ({text})"
 
     def _test(self, op: str, left: Expr, right: Expr) -> str:
-        a, b = self._scaled(left, kind_of(right)), self._scaled(right, kind_of(left))
+        if isinstance(left, Column) and left.kind.stored is not None and isinstance(right, Param):
+            if self.params[right.index].source == "key":  # it came from there as it is sorted by
+                return f"{self.sorted(left)} {_SIGNS[op]} {self.expr(right)}"
+            if self.dialect.alike(left.kind, op):
+                return self._said(op, self.plain(left), self.expr(right), left.kind)
+        return self._said(op, self._scaled(left, kind_of(right)), self._scaled(right, kind_of(left)), None)
+
+    def _said(self, op: str, a: str, b: str, stored: Kind | None) -> str:
+        """A comparison; with `stored` the left side is a column of that kind, as it is stored."""
         match op:
             case "in":
-                return self.dialect.one_of(a, b)
+                return self.dialect.one_of(a, b, stored)
             case "contains" | "icontains":
                 return self.dialect.contains(a, b)
             case "starts_with":
@@ -385,7 +442,7 @@ class Compiler:
             case "has":
                 return self.dialect.has(a, b)
             case _:
-                return f"{a} {_SIGNS[op]} {b}"
+                return f"{a} {_SIGNS[op]} {self.dialect.lowered(b, stored) if stored is not None else b}"
 
 
 def compile_check(check: Check, dialect: Dialect) -> tuple[str, Encoders]:
@@ -393,9 +450,10 @@ def compile_check(check: Check, dialect: Dialect) -> tuple[str, Encoders]:
     compiler = Compiler(dialect, check.params)
     source = check.source
     output = compiler.record(check.output) if check.output is not None else "NULL"
-    columns = [f'{alias(source.scope)}."_version"', output, *(compiler.expr(expr) for expr in check.captured)]
+    captured = [compiler.expr(expr) for expr in check.captured]
+    columns = [compiler.version(source, check.content) if check.versioned else "NULL", output, *captured]
     where = compiler.where(source)
-    identity = f'{alias(source.scope)}."id" = {compiler.expr(check.key)}'
+    identity = compiler.identity(source.entity, source.scope, check.key)
     text = f"SELECT {', '.join(columns)} FROM {compiler.table(source)}{where} {'AND' if where else 'WHERE'} {identity}"
     if check.lock:
         text += dialect.lock(alias(source.scope))

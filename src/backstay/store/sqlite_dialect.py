@@ -14,7 +14,10 @@ import msgspec
 
 from backstay.model.value import Kind, Money
 from backstay.plan.tree import ParamSpec
-from backstay.store.dialect import QUOTE, Pieces, Text, duration, entry_kind, money, quoted, unless_null
+from backstay.store.dialect import QUOTE, Pieces, Text, duration, entry_kind, labelled, money, quoted, unless_null
+
+FOLD = "backstay_fold"
+"""The SQL function that folds a text as `model/folding.py` does."""
 
 
 def instant(value: datetime) -> str:
@@ -121,9 +124,10 @@ class SQLiteDialect:
         """A scaled integer with so many more digits after the point."""
         return f"({sql} * {10**by})"
 
-    def one_of(self, left: str, right: str) -> str:
+    def one_of(self, left: str, right: str, stored: Kind | None = None) -> str:
         """Membership in an array parameter."""
-        return f"{left} IN (SELECT value FROM json_each({right}))"
+        value = "value" if stored is None else self.lowered("value", stored)
+        return f"{left} IN (SELECT {value} FROM json_each({right}))"
 
     def contains(self, left: str, right: str) -> str:
         """A part of a text, by code point."""
@@ -173,6 +177,56 @@ class SQLiteDialect:
     def lock(self, alias: str) -> str:
         """Nothing: the one writer has the file."""
         return ""
+
+    def alike(self, kind: Kind, op: str) -> bool:
+        """Hexadecimal ids and numbers compare and sort as they are stored, labels are equal to labels."""
+        form = kind.stored.form if kind.stored is not None else ""
+        return form in ("hex", "number") or (form == "label" and op in ("eq", "in"))
+
+    def lifted(self, sql: str, kind: Kind) -> str:
+        """A column as SQLAlchemy fills it, in our own form."""
+        assert kind.stored is not None
+        match kind.stored.form:
+            case "hex":
+                places = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
+                return "(" + " || '-' || ".join(f"substr({sql}, {at}, {size})" for at, size in places) + ")"
+            case "number":
+                return f"CAST(round({sql} * {10**kind.scale}) AS INTEGER)"
+            case "instant":  # the fraction is missing where the database itself wrote CURRENT_TIMESTAMP
+                return f"(replace(substr({sql} || '.000000', 1, 26), ' ', 'T') || 'Z')"
+            case "clock":
+                return f"substr({sql} || '.000000', 1, 15)"
+            case "interval":
+                return f"(unixepoch({sql}) * 1000000 + substr({sql} || '.000000', 21, 6))"
+            case "label":
+                return labelled(sql, kind, stored=False)
+            case "text" if kind.stored.collation:
+                return f"{sql} COLLATE BINARY"
+            case _:
+                return sql
+
+    def lowered(self, sql: str, kind: Kind) -> str:
+        """Our own form as SQLAlchemy would write it."""
+        assert kind.stored is not None
+        match kind.stored.form:
+            case "hex":
+                return f"replace({sql}, '-', '')"
+            case "number":
+                return f"{sql} / {10**kind.scale}.0"
+            case "instant":
+                return f"replace(substr({sql}, 1, 26), 'T', ' ')"
+            case "interval":
+                whole = f"({sql} - (({sql} % 1000000) + 1000000) % 1000000) / 1000000"
+                rest = f"printf('.%06d', (({sql} % 1000000) + 1000000) % 1000000)"
+                return f"datetime({whole}, 'unixepoch') || {rest}"
+            case "label":
+                return labelled(sql, kind, stored=True)
+            case _:
+                return sql
+
+    def folded(self, sql: str) -> str:
+        """A function of our own, which each connection of ours has."""
+        return f"{FOLD}({sql})"
 
 
 def _decimal(sql: str, scale: int) -> Pieces:

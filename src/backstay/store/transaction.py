@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 from uuid import UUID
 
@@ -20,16 +20,17 @@ from backstay.model.fact import Fact
 from backstay.model.field import Entity
 from backstay.model.predicate import ANYONE, Condition, Path, Slot, lift
 from backstay.model.rule import Predicate
-from backstay.model.symbol import RowSymbol, condition, operand, refuse_identity
-from backstay.model.value import Kind, Unfit, as_python, parse, plain
+from backstay.model.symbol import RowSymbol, condition, is_record, key_of, operand, refuse_identity
+from backstay.model.value import Unfit, parse, plain
 from backstay.plan.actor import Actor
 from backstay.plan.ask import Ask, Create, Delete, Listing, Nested, One, Selection, Sort, Update
 from backstay.plan.tree import Members, WritePlan
-from backstay.plan.write import parse_field, plan_write
+from backstay.plan.write import filled_by_table, parse_field, plan_write
 from backstay.store import rows
-from backstay.store.engine import Engine, Found, as_bytes
+from backstay.store.engine import Engine, Found, as_bytes, content_version
 from backstay.store.port import Broken, Taken, Writing
 from backstay.store.prepared import Prepared, PreparedShape
+from backstay.store.record import canonical, instance, load, taken, whoever
 from backstay.store.repeat import Attempt, carrying
 from backstay.store.sealing import opened_values, sealed_values
 from backstay.store.writer import Writer
@@ -58,7 +59,7 @@ class Hooks:
 class KeyTaken(Conflict):
     """There is a record with the id that was chosen for a new one."""
 
-    def __init__(self, entity: Entity, key: str) -> None:
+    def __init__(self, entity: Entity, key: Any) -> None:
         error = FieldError("id", "not_unique", "is taken already.")
         super().__init__(f"Another {entity.name} has this id already.", code="not_unique", errors=[error])
         self.entity = entity
@@ -118,14 +119,14 @@ class Transaction:
 
     # Reading.
 
-    async def get(self, model: type[M], key: UUID | str, *, expand: Sequence[str] = ()) -> M:
+    async def get(self, model: type[M], key: UUID | str | int, *, expand: Sequence[str] = ()) -> M:
         """The record with this id. Raises `NotFound` where it is absent or hidden. One round trip."""
         entity = self._engine.schema.of(model)
-        ask = Ask((One(entity.name, Slot(0, "id"), selection_of(expand)),), (str(key),))
+        ask = Ask((One(entity.name, Slot(0, "id"), selection_of(expand)),), (key,))
         (found,) = await self._engine.read(ask, self.actor, self._writing)
         if found.one is None:
             raise NotFound(f"There is no such {entity.name}.")
-        return load(entity, msgspec.json.decode(found.one))  # type: ignore[return-value]
+        return cast(M, load(entity, msgspec.json.decode(found.one)))
 
     async def find(
         self, model: type[M], where: Where[M] | None = None, *, sort: str = "", limit: int = 100, offset: int = 0,
@@ -139,7 +140,7 @@ class Transaction:
             entity.name, selection_of(expand), shape, parse_sort(sort), limit=Slot(0, "limit"), offset=Slot(1, "offset")
         )
         (found,) = await self._engine.read(Ask((listing,), tuple(values)), self.actor, self._writing)
-        return [load(entity, msgspec.json.decode(row)) for row in found.rows]  # type: ignore[misc]
+        return [load(entity, msgspec.json.decode(row)) for row in found.rows]
 
     async def exists(self, model: type[M], where: Where[M] | None = None) -> bool:
         """Whether there is a record that satisfies the condition. One round trip."""
@@ -161,7 +162,7 @@ class Transaction:
         refuse_identity(where)
         return condition(where(RowSymbol(entity, Path(()))))
 
-    async def read_one(self, root: One, key: str) -> Found | None:
+    async def read_one(self, root: One, key: Any) -> Found | None:
         """The record as JSON, as this actor may read it; nothing where it may not."""
         try:
             (found,) = await self._engine.read(Ask((root,), (key,)), self.actor, self._writing)
@@ -187,8 +188,9 @@ class Transaction:
         taken. Three round trips, and one more for each rule that looks at other records.
         """
         entity = self._engine.schema.of(type(record))
-        values = {k: v for k, v in record.__dict__.items() if k in entity.fields}
-        values |= {k: [getattr(m, "id", m) for m in v] for k, v in record.__dict__.items() if k in entity.to_many}
+        held = taken(entity, record)
+        values = {k: v for k, v in held.items() if k in entity.fields}
+        values |= {k: [key_of(m) if is_record(m) else m for m in v] for k, v in held.items() if k in entity.to_many}
         if not self.actor.system:
             values = {k: v for k, v in values.items() if not _server_set(entity, k)}
         key = await self.write(Create(entity.name, values))
@@ -204,17 +206,19 @@ class Transaction:
         lifted: list[Any] = []
         guard = lift(self._condition(entity, where), lifted)
         symbol: Any = RowSymbol(entity, Path(()))
+        values = {entity.spelt(name): value for name, value in values.items()}
         sets = {name: operand(value(symbol)) for name, value in values.items() if callable(value)}
         plain = {name: value for name, value in values.items() if name not in sets}
-        await self.write(Update(entity.name, str(record.id), plain, guard, tuple(lifted), sets=sets))
-        return await self.as_system.get(type(record), record.id)
+        key = _key_of(entity, record)
+        await self.write(Update(entity.name, key, plain, guard, tuple(lifted), sets=sets))
+        return await self.as_system.get(type(record), key)
 
     async def delete(self, record: M, *, where: Where[M] | None = None) -> None:
         """End a record; what refers to it decides by its `on_delete`."""
         entity = self._engine.schema.of(type(record))
         lifted: list[Any] = []
         guard = lift(self._condition(entity, where), lifted)
-        await self.write(Delete(entity.name, str(record.id), guard, tuple(lifted)))
+        await self.write(Delete(entity.name, _key_of(entity, record), guard, tuple(lifted)))
 
     async def emit(self, fact: Fact[M], record: M) -> None:
         """Tell a fact about a record: `await tx.emit(Order.paid, order)`.
@@ -224,27 +228,27 @@ class Transaction:
         """
         entity = self._engine.schema.of(fact.model)
         check = self._engine.stored(entity)
-        found = await self._writing.run(check.text, check.values((str(record.id),), self.actor, self._engine.clock()))
+        key = _key_of(entity, record)
+        found = await self._writing.run(check.text, check.values((key,), self.actor, self._engine.clock()))
         if not found:
             raise NotFound(f"There is no such {entity.name}.")
-        await self._writer.tell(entity, str(record.id), fact.name, found[0][1])
+        await self._writer.tell(entity, str(key), fact.name, found[0][1])
 
-    async def write(self, ask: Create | Update | Delete) -> str:
+    async def write(self, ask: Create | Update | Delete) -> Any:
         """Carry out one change; returns the id of the record. The one road for clients and own code alike."""
         engine = self._engine
         prepared = engine.shape(ask, self.actor)
-        key = self._new_id() if isinstance(ask, Create) and not ask.key else ask.key
+        key = self._new_id() if isinstance(ask, Create) and ask.key is None else ask.key
         plan = plan_write(ask, prepared.shape, self.actor, key, engine.clock())
         try:
-            await self._carry_out(plan, ask, prepared)
+            return await self._carry_out(plan, ask, prepared)
         except Taken as taken:
             raise _not_unique(plan, taken.index) from None
         except Broken as broken:
             raise _refused(plan, broken) from None
-        return plan.key
 
-    async def _carry_out(self, plan: WritePlan, ask: Create | Update | Delete, prepared: PreparedShape) -> None:
-        engine, entity = self._engine, plan.entity
+    async def _carry_out(self, plan: WritePlan, ask: Create | Update | Delete, prepared: PreparedShape) -> Any:
+        engine, entity, key = self._engine, plan.entity, plan.key
         old: dict[str, Any] = {}
         before: Any = None
         version = 0
@@ -265,27 +269,33 @@ class Transaction:
         stored = sealed_values(engine.keys, entity, plan.key, plan.values)
         values: list[Any]
         if plan.action == "create":
-            change = engine.writes.insertion(entity)
+            unsaid = (part for name, part in entity.fields.items() if name not in plan.values)
+            change = engine.writes.insertion(entity, frozenset(part.name for part in unsaid if filled_by_table(part)))
             values = change.values(stored)
         elif plan.action == "update":
             change = prepared.alteration(tuple(plan.values))
             sets = prepared.set_values(self.actor, engine.clock())
-            values = [*sets, *change.values({**old, **stored, "id": plan.key})]
+            values = [*sets, *change.values({**old, **stored, "id": key})]
         else:
-            await self._writer.let_go(entity, (plan.key,))
+            await self._writer.let_go(entity, (key,))
             change = engine.writes.removal(entity)
-            values = change.values({"id": plan.key})
-        await self._writer.write(change, values, entity, plan.action, plan.key, before, version)
+            values = change.values({"id": key})
+        row = await self._writer.write(change, values, entity, plan.action, key, before, version)
+        if plan.action == "create" and entity.existing is not None:
+            plan.values.update(canonical(entity, msgspec.json.decode(row)))
+            key = plan.values["id"]
         for members in plan.members:
-            await self._set_members(members, plan.key, prepared)
-        if plan.after is not None and not await self._holds(prepared.check(plan.after), (plan.key,), kept):
+            await self._set_members(members, key, prepared)
+        if plan.after is not None and not await self._holds(prepared.check(plan.after), (key,), kept):
             raise Denied(_DENIED[plan.action].format(entity.name))
         await self._run_hooks("after", plan, old)
+        return key
 
-    async def _set_members(self, members: Members, key: str, prepared: PreparedShape) -> None:
+    async def _set_members(self, members: Members, key: Any, prepared: PreparedShape) -> None:
         """Make a many-to-many relation hold these records, and no others that the writer can see."""
-        found = await self._writing.run(*rows.members_now(members, key, self._engine.store.dialect))
-        now = [as_bytes(row[0]).decode() for row in found]
+        found = await self._writing.run(rows.members_now(members, self._engine.store.dialect), (key,))
+        kind = plain(members.relation.target.key.kind)
+        now = [parse(kind, as_bytes(row[0]).decode(), from_text=True) for row in found]
         for member in now:
             seen = members.visible is None or await self._holds(prepared.check(members.visible), (member,))
             if member not in members.keys and seen:
@@ -301,6 +311,7 @@ class Transaction:
         if not found:
             await self._diagnose(plan)
         version, text, *kept = found[0]
+        version = version if plan.entity.version else content_version(version)
         if ask.version is not None and ask.version != version:
             raise Stale()
         if ask.guard != ANYONE:
@@ -332,15 +343,16 @@ class Transaction:
             return
         old = opened_values(self._engine.keys, plan.entity, plan.key, old)
         record = instance(plan.entity, {**old, **plan.values})
-        shown = dict(record.__dict__)
+        shown = taken(plan.entity, record)
         extra = (instance(plan.entity, old),) if plan.action == "update" else ()
         for hook in hooks:
             await hook(self, record, *extra)
         if when == "before" and plan.action != "delete":
             errors = []
+            held = taken(plan.entity, record)
             for name, part in plan.entity.fields.items():
-                value = record.__dict__.get(name)
-                if name in record.__dict__ and (name not in shown or value is not shown[name]):
+                value = held.get(name)
+                if name in held and (name not in shown or value is not shown[name]):
                     try:
                         plan.values[name] = parse_field(part, value)
                     except Unfit as unfit:
@@ -369,6 +381,13 @@ _DENIED = {
 }
 
 
+def _key_of(entity: Entity, record: Any) -> Any:
+    """The key of a record that is stored."""
+    if (key := key_of(record)) is None:
+        raise ValueError(f"This {entity.name} is not stored: it has no id.")
+    return parse(plain(entity.key.kind), key)
+
+
 def _server_set(entity: Entity, name: str) -> bool:
     part = entity.fields.get(name)
     if part is None:
@@ -378,13 +397,15 @@ def _server_set(entity: Entity, name: str) -> bool:
 
 def _not_unique(plan: WritePlan, index: str) -> Conflict:
     entity = plan.entity
-    if index in (f"{entity.table}.id", f"{entity.table}_pkey", f"pk_{entity.table}"):
-        return KeyTaken(entity, plan.key)
     names: Sequence[str] = ()
+    if index in (f"{entity.table}.{entity.key.column}", f"{entity.table}_pkey", f"pk_{entity.table}"):
+        names = ("id",)
     for known in entity.indexes:
         columns = [f"{entity.table}.{column}" for name in known.fields for column in entity.fields[name].columns]
-        if index in (f"uq_{entity.table}_{'_'.join(known.fields)}", ", ".join(columns)):
+        if index in (known.name or f"uq_{entity.table}_{'_'.join(known.fields)}", ", ".join(columns)):
             names = known.fields
+    if names == ("id",):
+        return KeyTaken(entity, plan.key)
     said = " and ".join(names) or "values"
     errors = [FieldError(name, "not_unique", "is taken already.") for name in names]
     return Conflict(f"Another {entity.name} has this {said} already.", code="not_unique", errors=errors)
@@ -398,7 +419,7 @@ def _refused(plan: WritePlan, broken: Broken) -> Problem:
     return Invalid(f"The database refused these values of {plan.entity.name}.")
 
 
-# Records.
+# Questions.
 
 
 def selection_of(expand: Sequence[str]) -> Selection:
@@ -419,62 +440,6 @@ def parse_sort(text: str) -> tuple[Sort, ...]:
     """`"-price,name"` as sort keys."""
     keys = [key.strip() for key in text.split(",") if key.strip()]
     return tuple(Sort(tuple(key.lstrip("-").split(".")), key.startswith("-")) for key in keys)
-
-
-def canonical(entity: Entity, raw: Mapping[str, Any], *, sealed: bool = False) -> dict[str, Any]:
-    """The stored fields of a record from its JSON; its encrypted values as they are, where they are still sealed."""
-    values = {}
-    for name, part in entity.fields.items():
-        if name in raw:
-            value = raw[name]
-            as_it_is = value is None or (sealed and part.kind.sealed)
-            values[name] = value if as_it_is else parse(_plain_kind(part.kind), value)
-    return values
-
-
-def _plain_kind(kind: Kind) -> Kind:
-    return replace(plain(kind), max_length=1_000_000)
-
-
-def instance(entity: Entity, values: Mapping[str, Any]) -> Model:
-    """A record as the user's own code sees it, from canonical values."""
-    record = entity.model.__new__(entity.model)
-    for name, value in values.items():
-        part = entity.fields[name]
-        record.__dict__[name] = reference(part.target, value) if part.target else as_python(part.kind, value)
-    return record
-
-
-def reference(entity: Entity, key: str | None) -> Any:
-    """A record of which only the id is known."""
-    if key is None:
-        return None
-    record = entity.model.__new__(entity.model)
-    record.__dict__["id"] = UUID(key)
-    return record
-
-
-def whoever(user: Entity, actor: Actor) -> Model:
-    """The record that stands for an actor; one without an id stands for nobody."""
-    record = user.model.__new__(user.model)
-    if actor.id is not None:
-        record.__dict__["id"] = UUID(actor.id)
-    return record
-
-
-def load(entity: Entity, raw: Mapping[str, Any]) -> Model:
-    """A record from its JSON, with whatever was expanded in it."""
-    expanded = {name for name, part in entity.fields.items() if part.target and isinstance(raw.get(name), dict)}
-    record = instance(entity, canonical(entity, {n: value for n, value in raw.items() if n not in expanded}))
-    for name, value in raw.items():
-        if name in expanded:
-            record.__dict__[name] = load(cast(Entity, entity.fields[name].target), value)
-        elif name in entity.to_many:
-            record.__dict__[name] = [load(entity.to_many[name].target, item) for item in value]
-        elif (computed := entity.computed.get(name)) is not None:
-            plain = None if value is None else parse(_plain_kind(computed.kind), value)
-            record.__dict__[name] = as_python(computed.kind, plain)
-    return record
 
 
 def compile_core(statement: Any, dialect: str, values: Mapping[str, Any]) -> tuple[str, list[Any]]:

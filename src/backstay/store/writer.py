@@ -21,18 +21,18 @@ from backstay.store.port import Writing
 class Writer:
     """Writes rows in one transaction, in the name of an actor; `wrote` tells whether there is anything to tell."""
 
-    def __init__(self, engine: Engine, writing: Writing, actor: str | None) -> None:
+    def __init__(self, engine: Engine, writing: Writing, actor: Any) -> None:
         self.wrote = False
         self._engine = engine
         self._writing = writing
-        self._actor = actor
+        self._actor = None if actor is None else str(actor)
         self._now = engine.clock()
 
     async def write(
-        self, change: rows.RowWrite, values: Sequence[Any], entity: Entity, action: WriteAction, key: str,
+        self, change: rows.RowWrite, values: Sequence[Any], entity: Entity, action: WriteAction, key: Any,
         old: Any = None, version: int = 0,
     ) -> Any:  # fmt: skip
-        """Run the statement of one row and keep its change; returns the row as JSON, where the entity is logged.
+        """Run the statement of one row and keep its change; returns the row as JSON, where the statement gives it.
 
         `old` is the row before as JSON, and `version` its version. One round trip, or two on a database that cannot do
         both in one.
@@ -44,7 +44,7 @@ class Writer:
                 values.append(_text(old))
         found = await self._writing.run(change.text, values)
         if not entity.logged:
-            return None
+            return found[0][0] if found else None
         if not found:  # it went with what goes with it, round in a circle
             await self._keep(entity.name, key, action, version, old, None)
             return None
@@ -57,7 +57,7 @@ class Writer:
             await self._keep(entity.name, key, action, version, old, row)
         return row
 
-    async def let_go(self, entity: Entity, keys: Sequence[str], gone: frozenset[str] = frozenset()) -> None:
+    async def let_go(self, entity: Entity, keys: Sequence[Any], gone: frozenset[Any] = frozenset()) -> None:
         """End or let go what refers to records that are about to end, by its `on_delete`, and keep each change.
 
         The database would do the same by its constraints, without a word. A thousand records at a time.
@@ -75,11 +75,11 @@ class Writer:
                     await self._many(follower, "update", text, named, fresh)
 
     async def _following(
-        self, entity: Entity, relation: Field, keys: Sequence[str], gone: frozenset[str]
+        self, entity: Entity, relation: Field, keys: Sequence[Any], gone: frozenset[Any]
     ) -> dict[str, tuple[int, Any]]:
         """The records that refer to these, with version and record."""
         text = self._engine.writes.following(entity, relation)
-        found = await self._writing.run(text, (rows.ids(keys, self._engine.store.dialect),))
+        found = await self._writing.run(text, (rows.ids(keys, relation.kind, self._engine.store.dialect),))
         return {key: (version, row) for raw, version, row in found if (key := _text(raw) or "") not in gone}
 
     async def _many(
@@ -87,7 +87,7 @@ class Writer:
         before: dict[str, tuple[int, Any]],
     ) -> None:  # fmt: skip
         dialect = self._engine.store.dialect
-        values: list[Any] = [rows.ids(keys, dialect)]
+        values: list[Any] = [rows.ids(keys, entity.key.kind, dialect)]
         if action == "update":
             values.append(rows.instant(self._now, dialect))
         if dialect.logs_inside and entity.logged:
@@ -101,7 +101,7 @@ class Writer:
             else:
                 await self._keep(entity.name, key, action, found[key][0], row, found[key][1])
 
-    async def join(self, members: Members, key: str, member: str, new_id: str, now: datetime) -> None:
+    async def join(self, members: Members, key: Any, member: Any, new_id: str, now: datetime) -> None:
         """Put a record into a many-to-many relation."""
         relation = members.relation
         assert relation.through is not None
@@ -109,11 +109,12 @@ class Writer:
         change = self._engine.writes.insertion(relation.through)
         await self.write(change, change.values(values), relation.through, "create", new_id)
 
-    async def leave(self, members: Members, key: str, member: str) -> None:
+    async def leave(self, members: Members, key: Any, member: Any) -> None:
         """Take a record out of a many-to-many relation."""
         between = members.relation.through
         assert between is not None
-        for raw, version, row in await self._writing.run(*rows.leave(members, key, member, self._engine.store.dialect)):
+        left = await self._writing.run(rows.leave(members, self._engine.store.dialect), (key, member))
+        for raw, version, row in left:
             await self._keep(between.name, _text(raw) or "", "delete", version, row, None)
 
     async def tell(self, entity: Entity, key: str, fact: str, row: Any) -> None:
