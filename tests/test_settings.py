@@ -48,3 +48,47 @@ def test_secrets_are_not_in_what_is_printed() -> None:
     settings = Settings(secret_key="x" * 40, encryption_keys=f"a:{BASE64}")
     assert "x" * 40 not in repr(settings)
     assert BASE64 not in repr(settings)
+
+
+def test_hosts_origins_and_proxies_are_lists_in_one_form() -> None:
+    settings = read_settings({
+        "BACKSTAY_PUBLIC_URL": "https://Shop.example.com:443/store/",
+        "BACKSTAY_CORS_ORIGINS": " https://App.example.com/ ,http://localhost:3000,",
+        "BACKSTAY_ALLOWED_HOSTS": "Shop.example.com, *.example.org",
+        "BACKSTAY_TRUSTED_PROXIES": "10.1.2.3/8, 2001:db8::1, unix",
+        "BACKSTAY_FORWARDED_HEADER": "forwarded",
+    })  # fmt: skip
+    assert settings.public_url == settings.address == "https://shop.example.com/store"
+    assert settings.cors_origins == ("https://app.example.com", "http://localhost:3000")
+    assert settings.allowed_hosts == ("shop.example.com", "*.example.org")
+    assert settings.trusted_proxies == ("10.0.0.0/8", "2001:db8::1/128", "unix")
+    assert settings.forwarded_header == "forwarded"
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "said"),
+    [
+        ("BACKSTAY_PUBLIC_URL", "shop.example.com", "is no origin"),
+        ("BACKSTAY_PUBLIC_URL", "https://shop.example.com?x=1", "is no origin"),
+        ("BACKSTAY_PUBLIC_URL", "https://shop.example.com/a?x=1", "has more than"),
+        ("BACKSTAY_CORS_ORIGINS", "https://*.example.com", "is no origin"),
+        ("BACKSTAY_CORS_ORIGINS", "null", "is no origin"),
+        ("BACKSTAY_CORS_ORIGINS", "https://a.example.com https://b.example.com", "is no origin"),
+        ("BACKSTAY_ALLOWED_HOSTS", "https://a.example.com", "is no host"),
+        ("BACKSTAY_ALLOWED_HOSTS", "a.example.com:80", "is no host"),
+        ("BACKSTAY_ALLOWED_HOSTS", "a*.example.com", "is no host"),
+        ("BACKSTAY_TRUSTED_PROXIES", "10.0.0", "does not appear to be an IPv4 or IPv6 network"),
+        ("BACKSTAY_TRUSTED_PROXIES", "proxy.internal", "does not appear to be an IPv4 or IPv6 network"),
+        ("BACKSTAY_TRUSTED_PROXIES", "0.0.0.0/0", "is everybody"),
+        ("BACKSTAY_TRUSTED_PROXIES", "::/0", "is everybody"),
+        ("BACKSTAY_FORWARDED_HEADER", "X-Real-IP", "X-Forwarded-For or Forwarded"),
+    ],
+)
+def test_a_bad_host_origin_or_proxy_is_named(variable: str, text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=f"^{variable}: .*{said}"):
+        read_settings({variable: text})
+
+
+def test_links_begin_with_this_machine_in_development_alone() -> None:
+    assert Settings(env="development", port=8001).address == "http://localhost:8001"
+    assert Settings(env="production").address == ""

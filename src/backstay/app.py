@@ -13,10 +13,12 @@ from typing import Any, TypeAlias, TypeVar, overload
 from backstay.api.accounts import REFRESH, AccountRoutes, bearer_token
 from backstay.api.action import Action, Key
 from backstay.api.batch import Batch
+from backstay.api.cors import Cors
 from backstay.api.cursor import Cursors
 from backstay.api.http import Front, Receive, Request, Response, Router, Scope, Send
 from backstay.api.idempotency import Idempotency
 from backstay.api.pages import action_docs, serve_pages
+from backstay.api.proxies import Hosts, Proxies
 from backstay.api.rest import Resource, Work
 from backstay.auth.account import Accounts
 from backstay.auth.models import HIDDEN
@@ -313,7 +315,12 @@ class Running:
         serve_pages(router, app.schema, app.actions, app.limits, app.name, app.version)
         router.add("/healthz", GET=self._healthz)
         self.router = router
-        self.front = Front(router, self.identify, app.limits, self._observe, self.idempotency.perform)
+        self.front = Front(
+            router, self.identify, app.limits, self._observe, self.idempotency.perform,
+            cors=Cors(settings.cors_origins, loopback=settings.development),
+            hosts=Hosts(settings.allowed_hosts, loopback=settings.development),
+            proxies=Proxies(settings.trusted_proxies, settings.forwarded_header), line=store.waiting,
+        )  # fmt: skip
 
     @cached_property
     def keys(self) -> KeyRing:
@@ -326,7 +333,8 @@ class Running:
 
     def context_of(self, actor: Actor, attempt: Attempt | None = None) -> Context:
         """The surroundings of own code that acts for somebody."""
-        return Context(self.engine, self.hooks, self.new_id, actor, self.accounts.of(attempt), attempt)
+        accounts, address = self.accounts.of(attempt), self.settings.address
+        return Context(self.engine, self.hooks, self.new_id, actor, accounts, attempt, address)
 
     async def write(self, request: Request, work: Work) -> Response:
         """Do all the work of a request in one transaction; where it carries a key, its answer is kept there too."""
@@ -347,7 +355,8 @@ class Running:
 
     def _observe(self, request: Request, status: int, seconds: float, error: BaseException | None) -> None:
         code = error.code if isinstance(error, Problem) else ""
-        self.log.request(request.id, request.method, request.path, status, seconds, request.actor.id, error, code)
+        whom, where = request.actor.id, request.client
+        self.log.request(request.id, request.method, request.path, status, seconds, whom, error, code, where)
 
 
 def open_store(settings: Settings, limits: Limits) -> Store:

@@ -45,6 +45,7 @@ CODES: dict[str, Code] = {
     "not_found": Code(404, "Not found", "Check the address; what you may not see is not found either."),
     "method_not_allowed": Code(405, "Method not allowed", "Use one of the methods in the `Allow` header."),
     "not_acceptable": Code(406, "Not acceptable", "Accept application/json."),
+    "request_timeout": Code(408, "Too slow", "Send the whole request within the time allowed."),
     "conflict": Code(409, "Conflict", "Read the current state and decide again."),
     "not_unique": Code(409, "Already taken", "Choose another value for the fields named."),
     "still_referenced": Code(409, "Still referenced", "Delete or move the records that refer to this one first."),
@@ -54,14 +55,17 @@ CODES: dict[str, Code] = {
     "too_large": Code(413, "Too large", "Send less; the limits are listed in the documentation."),
     "uri_too_long": Code(414, "Address too long", "Shorten the query; the limits are listed in the documentation."),
     "unsupported_media_type": Code(415, "Unsupported media type", "Send application/json."),
+    "wrong_host": Code(421, "Wrong host", "Use the address of this service, or list the host in the settings."),
     "invalid": Code(422, "Invalid values", "Correct the fields listed in `errors`."),
     "idempotency_key_reused": Code(
         422, "Key of another request", "Make a new key for a new request; repeat a request exactly as it was."
     ),
     "precondition_failed": Code(412, "Precondition failed", "Read the record again; the guard no longer holds."),
     "too_many_requests": Code(429, "Too many requests", "Wait for the seconds in `Retry-After`."),
+    "headers_too_large": Code(431, "Headers too large", "Send fewer or smaller headers; the limits are documented."),
     "internal_error": Code(500, "Internal error", "Try again; if it stays, report the request id."),
     "unavailable": Code(503, "Unavailable", "Try again after the seconds in `Retry-After`."),
+    "overloaded": Code(503, "Overloaded", "Try again after the seconds in `Retry-After`, and later each time."),
     "timeout": Code(503, "Took too long", "Ask for less, or try again after the seconds in `Retry-After`."),
 }
 

@@ -10,8 +10,9 @@ import os
 import re
 import secrets
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_network
 from pathlib import Path
 
 ENVIRONMENT: dict[str, tuple[str, str]] = {
@@ -38,6 +39,26 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
         "idempotency_hours",
         "How many hours the answer to a request with an `Idempotency-Key` is kept; at least 24.",
     ),
+    "BACKSTAY_PUBLIC_URL": (
+        "public_url",
+        "Where people reach the application, such as `https://shop.example.com`: links to it begin with this.",
+    ),
+    "BACKSTAY_CORS_ORIGINS": (
+        "cors_origins",
+        "Origins of front ends on other hosts, comma between: `https://app.example.com`. `*` is any, without cookies.",
+    ),
+    "BACKSTAY_ALLOWED_HOSTS": (
+        "allowed_hosts",
+        "Hosts to answer for, comma between; `*.example.com` is every host below it. Without any: all of them.",
+    ),
+    "BACKSTAY_TRUSTED_PROXIES": (
+        "trusted_proxies",
+        "Networks or addresses of your own proxies, comma between, or `unix` for a Unix socket.",
+    ),
+    "BACKSTAY_FORWARDED_HEADER": (
+        "forwarded_header",
+        "Where those proxies write who asks: `X-Forwarded-For` or `Forwarded`.",
+    ),
     "BACKSTAY_CONNECTIONS": ("connections", "How many connections one process holds to PostgreSQL."),
 }
 """Every variable that is read: the setting it fills and what it is for. The settings page is made from it."""
@@ -58,6 +79,11 @@ class Settings:
     session_days: int = 30
     access_minutes: int = 15
     idempotency_hours: int = 24
+    public_url: str = ""
+    cors_origins: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    forwarded_header: str = "X-Forwarded-For"
     connections: int = 8
 
     @property
@@ -70,6 +96,11 @@ class Settings:
         """The URL of the database; a file in the data folder where none is set."""
         return self.database_url or f"sqlite:///{self.data}/backstay.db"
 
+    @property
+    def address(self) -> str:
+        """What links to the application begin with; in development this machine where nothing is set."""
+        return self.public_url or (f"http://localhost:{self.port}" if self.development else "")
+
 
 def read_settings(environment: Mapping[str, str] | None = None, *, folder: str = ".") -> Settings:
     """The settings of the environment, which wins over `.env` in `folder`. Raises `ValueError` that names a bad one."""
@@ -77,10 +108,13 @@ def read_settings(environment: Mapping[str, str] | None = None, *, folder: str =
     values: dict[str, object] = {}
     numbers = {field.name for field in fields(Settings) if field.type == "int"}
     for variable, (name, _) in ENVIRONMENT.items():
-        if raw := found.get(variable, ""):
+        if raw := found.get(variable, "").strip():
             if name in numbers and not raw.isdigit():
                 raise ValueError(f"{variable} must be a whole number, not {raw!r}.")
-            values[name] = int(raw) if name in numbers else raw
+            try:
+                values[name] = int(raw) if name in numbers else _READ.get(name, str)(raw)
+            except ValueError as error:
+                raise ValueError(f"{variable}: {error}") from None
     settings = Settings(**values)  # type: ignore[arg-type]
     if settings.env not in ("development", "production"):
         raise ValueError(f"BACKSTAY_ENV is development or production, not {settings.env!r}.")
@@ -144,6 +178,68 @@ def _key_bytes(text: str) -> bytes | None:
     except ValueError:
         return None
     return key if len(key) == 32 else None
+
+
+_ORIGIN = re.compile(r"(https?)://([a-z0-9.\-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?")
+_HOST = re.compile(r"(?:\*\.)?[a-z0-9_\-]+(?:\.[a-z0-9_\-]+)*|\[[0-9a-f:.]+\]|\*")
+_PORTS = {"http": "80", "https": "443"}
+
+
+def origin(text: str) -> str:
+    """An origin as browsers write it: scheme, host, and a port that is not the usual one. Raises `ValueError`.
+
+    >>> origin("https://App.example.com:443/")
+    'https://app.example.com'
+    """
+    found = _ORIGIN.fullmatch(text.lower().removesuffix("/"))
+    if found is None:
+        raise ValueError(f"{text!r} is no origin. Write it as https://app.example.com, with the port if it has one.")
+    scheme, host, port = found.groups()
+    return f"{scheme}://{host}" + (f":{port}" if port and port != _PORTS[scheme] else "")
+
+
+def _public(text: str) -> str:
+    scheme, _, rest = text.partition("://")
+    host, slash, path = rest.partition("/")
+    if re.search(r"[^\w/.~\-]", path):
+        raise ValueError(f"{text!r} has more than scheme, host, port and path.")
+    return origin(f"{scheme}://{host}") + (slash + path).rstrip("/")
+
+
+def _host(text: str) -> str:
+    if _HOST.fullmatch(text.lower()) is None:
+        raise ValueError(f"{text!r} is no host. Write it as shop.example.com, without scheme and port.")
+    return text.lower()
+
+
+def _network(text: str) -> str:
+    if text == "unix":
+        return text
+    network = ip_network(text, strict=False)
+    if network.prefixlen == 0:
+        raise ValueError(f"{text!r} is everybody. Name the proxies that are yours.")
+    return str(network)
+
+
+def _forwarded(text: str) -> str:
+    if text.lower() not in ("x-forwarded-for", "forwarded"):
+        raise ValueError(f"it is X-Forwarded-For or Forwarded, not {text!r}.")
+    return text
+
+
+def _each(read: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
+    """A list with commas between, each of it read."""
+    return lambda text: tuple(read(part.strip()) for part in text.split(",") if part.strip())
+
+
+_READ: dict[str, Callable[[str], object]] = {
+    "public_url": _public,
+    "cors_origins": _each(lambda text: text if text == "*" else origin(text)),
+    "allowed_hosts": _each(_host),
+    "trusted_proxies": _each(_network),
+    "forwarded_header": _forwarded,
+}
+"""How the settings are read that are more than a text or a number."""
 
 
 def _dotenv(path: Path) -> dict[str, str]:

@@ -388,6 +388,9 @@ class _Watched:
     async def settle(self) -> None:
         await self._store.settle()
 
+    def waiting(self) -> float:
+        return self._store.waiting()
+
     async def open(self) -> None:
         await self._store.open()
 

@@ -138,3 +138,38 @@ def test_structures_are_described_with_their_constraints() -> None:
     parcel = described["properties"]["parcels"]["items"]
     assert parcel["required"] == ["name"]
     assert parcel["properties"]["count"]["minimum"] == 1
+
+
+async def test_links_begin_with_the_public_address_whatever_the_host_of_the_request() -> None:
+    app = App("shop", models=[])
+
+    @app.action("GET /link", allow=anyone)
+    async def link(ctx: Context, path: str) -> str:
+        return ctx.link(path)
+
+    async def get(path: str, **settings: Any) -> Any:
+        await app.start(
+            Settings(database_url="sqlite://", secret_key="x" * 32, log_level="error", **settings), extend=True
+        )
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = [(b"host", b"evil.com"), (b"x-forwarded-host", b"evil.com"), (b"forwarded", b"host=evil.com")]
+        scope = {"type": "http", "method": "GET", "path": "/link", "query_string": f"path={path}".encode(),
+                 "headers": headers}  # fmt: skip
+        try:
+            await app(scope, receive, send)
+        finally:
+            await app.stop()
+        return msgspec.json.decode(sent[1]["body"]) if sent[0]["status"] == 200 else sent[0]["status"]
+
+    public = {"public_url": "https://shop.example.com"}
+    assert await get("/thanks", **public) == "https://shop.example.com/thanks"
+    for path in ("//evil.com", "/%5Cevil.com", "https://evil.com", "thanks", "@evil.com"):
+        assert await get(path, **public) == 500
+    assert await get("/thanks") == 500  # production says where it is, or makes no links

@@ -77,7 +77,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     defaults = Settings()
     shown = {cells[0].strip("`"): (cells[1].strip("`"), cells[2]) for cells in rows(_text("settings.md"))}
     assert shown == {
-        variable: (str(getattr(defaults, name)) or "none", purpose) for variable, (name, purpose) in ENVIRONMENT.items()
+        variable: (str(getattr(defaults, name) or "none"), purpose) for variable, (name, purpose) in ENVIRONMENT.items()
     }
 
 

@@ -14,12 +14,13 @@ PATHS = ["/api/notes", '/a"b', "/a\\b", "/a\nb", "/ä\x1b[31m", "/\u2028", '/","
 def test_a_request_is_one_line_of_json(path: str) -> None:
     stream = io.StringIO()
     log = Log(json=True, stream=stream)
-    log.request("r1", "GET", path, 404, 0.00123, "ada", None, "not_found")
+    log.request("r1", "GET", path, 404, 0.00123, "ada", None, "not_found", "203.0.113.9")
     (line,) = stream.getvalue().splitlines()
     said = json.loads(line)
     assert (said["status"], said["method"], said["ms"], said["request_id"], said["actor"], said["code"]) == (
         404, "GET", 1.23, "r1", "ada", "not_found",
     )  # fmt: skip
+    assert said.pop("client") == "203.0.113.9"
     assert set(said) == {"ts", "level", "event", "method", "path", "status", "ms", "request_id", "actor", "code"}
     assert said["path"].isascii()
     assert said["path"].isprintable()

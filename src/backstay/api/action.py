@@ -8,6 +8,7 @@ is made before that commits.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_type_hints
@@ -31,6 +32,8 @@ from backstay.store.context import Context
 from backstay.store.engine import Engine
 from backstay.store.transaction import Transaction
 
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~\-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 Key: TypeAlias = Literal["accepted", "required"]
 Read: TypeAlias = Callable[[One, str], Awaitable[bytes | None]]
@@ -38,12 +41,20 @@ Read: TypeAlias = Callable[[One, str], Awaitable[bytes | None]]
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer in a form of one's own: any status, body and type. Without it, what is returned becomes JSON."""
+    """An answer in a form of one's own: any status, body and type. Without it, what is returned becomes JSON.
+
+    Raises `ValueError` for a header that would end its line and begin another.
+    """
 
     body: bytes | str = b""
     status: int = 200
     content_type: str = "text/plain; charset=utf-8"
     headers: Sequence[tuple[str, str]] = ()
+
+    def __post_init__(self) -> None:
+        for name, value in (("content-type", self.content_type), *self.headers):
+            if _NAME.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
+                raise ValueError(f"{name!r}: {value!r} is no header.")
 
 
 class Action:
@@ -186,7 +197,7 @@ class Action:
     async def _render(self, result: Any, engine: Engine, read: Read) -> Response:
         if isinstance(result, Reply):
             body = result.body.encode() if isinstance(result.body, str) else result.body
-            headers = [(name.lower().encode(), value.encode()) for name, value in result.headers]
+            headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in result.headers]
             return Response(result.status, body, [(b"content-type", result.content_type.encode()), *headers])
         if result is None:
             return Response(204 if self.status == 200 else self.status)

@@ -1,22 +1,28 @@
 """The front: ASGI in, a handler chosen, bytes out. Thin on purpose, because every request passes it.
 
 Invariant: every answer, also an error nobody expected, leaves through `Front.__call__` with a request id, the
-security headers and one line in the log; texts of exceptions that are not a `Problem` never pass.
+security headers and one line in the log; texts of exceptions that are not a `Problem` never pass. What a request may
+be at all (`_admit`), and whether there is room for it, is decided before anything is done for it.
 """
 
 from __future__ import annotations
 
 import re
+from asyncio import AbstractEventLoop, CancelledError, current_task, get_running_loop
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from secrets import token_hex
 from time import perf_counter
-from typing import Any, AnyStr, TypeAlias
+from typing import Any, AnyStr, TypeAlias, cast
 from urllib.parse import unquote_to_bytes
 
-import msgspec
-
+from backstay.api.body import Gate, expect_json
+from backstay.api.compression import SMALLEST, accepts_gzip, compress
+from backstay.api.cors import Cors
+from backstay.api.deadline import Deadlines, Task
+from backstay.api.proxies import Hosts, Proxies
 from backstay.api.render import SECURITY_HEADERS, problem_response
-from backstay.errors import BadRequest, NotFound, Problem
+from backstay.api.shedding import Shedding
+from backstay.errors import BadRequest, NotFound, Problem, Unavailable
 from backstay.plan.actor import ANONYMOUS, Actor
 from backstay.plan.limits import Limits
 from backstay.store.repeat import Attempt
@@ -27,6 +33,12 @@ Send: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[None]]
 Header: TypeAlias = tuple[bytes, bytes]
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._\-]{1,64}")
+_ONCE = (
+    b"host", b"content-length", b"transfer-encoding", b"content-type", b"content-encoding", b"authorization", b"origin",
+)  # fmt: skip
+_ALWAYS = frozenset({"/healthz", "/readyz", "/metrics"})
+"""What says how the process is, is answered however much there is to do, and by whichever name it is asked."""
+_GONE = 499  # in the log alone: who asked did not wait for the answer
 JSON = (b"content-type", b"application/json")
 
 
@@ -46,8 +58,9 @@ class Request:
 
     __slots__ = (
         "_body",
+        "_gate",
         "_headers",
-        "_limits",
+        "_proxies",
         "_receive",
         "actor",
         "attempt",
@@ -57,10 +70,12 @@ class Request:
         "path",
         "query",
         "scope",
+        "task",
     )
 
-    def __init__(self, scope: Scope, receive: Receive, limits: Limits) -> None:
+    def __init__(self, scope: Scope, receive: Receive, gate: Gate, proxies: Proxies, task: Task) -> None:
         self.scope = scope
+        self.task = task
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
@@ -71,7 +86,8 @@ class Request:
         self.id = ""
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
         self._receive = receive
-        self._limits = limits
+        self._gate = gate
+        self._proxies = proxies
         self._body: bytes | None = None
 
     def header(self, name: bytes) -> bytes | None:
@@ -83,42 +99,26 @@ class Request:
                     raise BadRequest(f"The header {name.decode()} is there twice.")
         return found
 
+    @property
+    def client(self) -> str:
+        """The address of who asks, past the proxies that are trusted; empty where it has none."""
+        return self._proxies.client(self.scope)
+
+    @property
+    def scheme(self) -> str:
+        """`http` or `https`, as who asks used it."""
+        return self._proxies.scheme(self.scope)
+
     async def body(self) -> bytes:
-        """The whole body, refused as soon as it is larger than the limit."""
+        """The whole body, refused as soon as it is larger or slower than the limits."""
         if self._body is None:
-            limit = self._limits.max_body
-            declared = self.header(b"content-length")
-            if declared is not None and (not declared.isdigit() or int(declared) > limit):
-                raise Problem(f"A body may have {limit} bytes.", code="too_large")
-            parts: list[bytes] = []
-            size = 0
-            while True:
-                message = await self._receive()
-                if message["type"] == "http.disconnect":
-                    raise BadRequest("The request ended before its body did.")
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
-                if size > limit:
-                    raise Problem(f"A body may have {limit} bytes.", code="too_large")
-                if not message.get("more_body", False):
-                    break
-            self._body = b"".join(parts)
+            self._body = await self._gate.read(self._headers, self._receive, self.task)
         return self._body
 
     async def json(self) -> Any:
-        """The body as JSON. 415 unless it says that it is JSON, 400 where it is not."""
-        kind = (self.header(b"content-type") or b"").partition(b";")[0].strip().lower()
-        if kind != b"application/json":
-            raise Problem("Send the body as application/json.", code="unsupported_media_type")
-        if self.header(b"content-encoding") not in (None, b"identity"):
-            raise Problem("Send the body without content encoding.", code="unsupported_media_type")
-        try:
-            return msgspec.json.decode(await self.body())
-        except UnicodeDecodeError:
-            raise BadRequest("The body is not UTF-8.", code="malformed_json") from None
-        except (msgspec.DecodeError, RecursionError) as error:
-            said = str(error) if isinstance(error, msgspec.DecodeError) else "It is nested too deeply."
-            raise BadRequest(f"The body is not valid JSON. {said}", code="malformed_json") from None
+        """The body as JSON. 415 unless it says that it is JSON, 400 where it is not, 413 where it is too much."""
+        expect_json(self._headers)
+        return self._gate.parse(await self.body())
 
     async def object(self) -> dict[str, Any]:
         """The body as a JSON object."""
@@ -196,19 +196,30 @@ def _before_id(path: str) -> str:
 
 
 class Front:
-    """The HTTP part of an application."""
+    """The HTTP part of an application. `line` says for how long the first in line for the database has waited."""
 
     def __init__(
         self, router: Router, identify: Callable[[Request], Awaitable[Actor]], limits: Limits, observe: Observe,
-        once: Once,
+        once: Once, *, cors: Cors | None = None, hosts: Hosts | None = None, proxies: Proxies | None = None,
+        line: Callable[[], float] = float,
     ) -> None:  # fmt: skip
         self.router = router
         self.identify = identify
         self.limits = limits
         self.observe = observe
         self.once = once
+        self.cors = cors or Cors()
+        self.hosts = hosts or Hosts()
+        self.proxies = proxies or Proxies()
+        self.shedding = Shedding(limits.max_in_flight, limits.max_wait_ms / 1000, line)
+        self.deadlines = Deadlines(limits)
+        self.gate = Gate(limits, self.deadlines, self.shedding)
+        varies = b"Accept, Accept-Encoding, Authorization" + (b", Origin" if self.cors.varies else b"")
+        self._always: tuple[Header, ...] = (*SECURITY_HEADERS, (b"vary", varies))
         self._prefix = token_hex(6)
         self._count = 0
+        self._told = 0.0
+        self._loop: AbstractEventLoop | None = None
 
     def _new_id(self) -> str:
         """An id for a request: random for the process, counted within it."""
@@ -218,46 +229,128 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One HTTP request."""
         started = perf_counter()
-        request = Request(scope, receive, self.limits)
+        task = current_task(self._loop)
+        if self._loop is None or task is None:
+            self._loop, task = get_running_loop(), cast(Task, current_task())
+        deadlines, shedding = self.deadlines, self.shedding
+        deadlines.begun[task] = started
+        if not deadlines.looking:
+            deadlines.watch(self._loop)
+        entered = shedding.enter(started, self._loop.call_soon, task)
+        request = Request(scope, receive, self.gate, self.proxies, task)
         error: BaseException | None = None
         try:
-            given = request.header(b"x-request-id")
-            request.id = given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else self._new_id()
-            route = self.router.find(request)
-            handler = route.handlers.get(request.method) if route is not None else None
-            if route is None or handler is None or len(request.query) > self.limits.max_query:
-                response = self._refuse(request, route)
-            else:
-                if request.header(b"authorization") is not None:
-                    request.actor = await self.identify(request)
-                if request.method in UNSAFE:
-                    response = await self.once(request, route, handler)
+            try:
+                given = request._headers.get(b"x-request-id")
+                request.id = given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else self._new_id()
+                if not (entered or request.path in _ALWAYS or request.method == "OPTIONS"):
+                    error, response = _OVERLOADED, problem_response(_OVERLOADED, request)
                 else:
-                    response = await handler(request)
-        except Problem as problem:
-            error = problem
-            request.id = request.id or self._new_id()
-            response = problem_response(problem, request)
-        except Exception as unexpected:
-            error = unexpected
-            response = problem_response(Problem(), request)
-        body = response.body
-        headers = [*SECURITY_HEADERS, *response.headers, (b"x-request-id", request.id.encode())]
-        if response.status not in (204, 304):
-            headers.append((b"content-length", b"%d" % len(body)))
-        await send({"type": "http.response.start", "status": response.status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
-        self.observe(request, response.status, perf_counter() - started, error)
+                    response = await self._respond(request)
+            except Problem as problem:
+                error = problem
+                request.id = request.id or self._new_id()
+                response = problem_response(problem, request)
+            except Exception as unexpected:
+                error = unexpected
+                response = problem_response(Problem(), request)
+            except CancelledError:
+                if (late := deadlines.problem(task)) is None:
+                    raise
+                error = late
+                response = problem_response(late, request)
+            status, body, headers = response.status, response.body, response.headers
+            if len(body) >= SMALLEST and accepts_gzip(request._headers.get(b"accept-encoding", b"")):
+                body, headers = await compress(body, headers)
+            headers = [*self._always, *headers, (b"x-request-id", request.id.encode())]
+            if (origin := request._headers.get(b"origin")) is not None:
+                headers += self.cors.headers(origin)
+            if status not in (204, 304):
+                headers.append((b"content-length", b"%d" % len(body)))
+            try:
+                await send({"type": "http.response.start", "status": status, "headers": headers})
+                await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
+            except OSError:
+                status = _GONE
+        finally:
+            deadlines.begun.pop(task, None)
+            if entered:
+                shedding.inside -= 1
+            if request._body:
+                self.gate.held -= len(request._body)
+        if error is not _OVERLOADED or self._tells(started):
+            self.observe(request, status, perf_counter() - started, error)
+
+    async def _respond(self, request: Request) -> Response:
+        self._admit(request)
+        route = self.router.find(request)
+        handler = route.handlers.get(request.method) if route is not None else None
+        if route is None or handler is None:
+            return self._refuse(request, route)
+        if b"authorization" in request._headers:
+            request.actor = await self.identify(request)
+        if request.method in UNSAFE:
+            return await self.once(request, route, handler)
+        return await handler(request)
+
+    def _tells(self, now: float) -> bool:
+        """Of what is refused for its number one in a second is told: to tell of each would cost more than to refuse."""
+        if now - self._told < 1.0:
+            return False
+        self._told = now
+        return True
+
+    def _admit(self, request: Request) -> None:
+        """Refuse what has too many headers, or says two things at once, before anything is done for it."""
+        headers, sent = request._headers, request.scope["headers"]
+        if len(sent) != len(headers) or len(sent) > self.limits.max_headers:
+            self._count_headers(sent)
+        if sum(map(len, headers.values())) > self.limits.max_header_bytes:
+            raise Problem(f"Headers may have {self.limits.max_header_bytes} bytes.", code="headers_too_large")
+        if len(request.query) > self.limits.max_query or len(request.path) > self.limits.max_query:
+            raise Problem(f"A query may have {self.limits.max_query} bytes, and so may a path.", code="uri_too_long")
+        if b"content-length" in headers or b"transfer-encoding" in headers:
+            _check_length(headers)
+        if self.hosts.some and request.path not in _ALWAYS and not self.hosts.allows(headers.get(b"host", b"")):
+            raise Problem("Nothing is served for this host; BACKSTAY_ALLOWED_HOSTS lists those.", code="wrong_host")
+
+    def _count_headers(self, sent: Sequence[Header]) -> None:
+        """Refuse too many headers, and those that stand twice and may not."""
+        if len(sent) > self.limits.max_headers:
+            raise Problem(f"A request may have {self.limits.max_headers} headers.", code="headers_too_large")
+        if sum(len(value) for _, value in sent) > self.limits.max_header_bytes:
+            raise Problem(f"Headers may have {self.limits.max_header_bytes} bytes.", code="headers_too_large")
+        names = [name for name, _ in sent]
+        for name in _ONCE:
+            if names.count(name) > 1:
+                raise BadRequest(f"The header {name.decode()} is there twice.")
 
     def _refuse(self, request: Request, route: Route | None) -> Response:
-        """What has no handler: an address, a method, a query that is too long; OPTIONS is answered for all."""
-        if len(request.query) > self.limits.max_query:
-            raise Problem(f"A query may have {self.limits.max_query} bytes.", code="uri_too_long")
+        """What has no handler: an address, a method; OPTIONS is answered for all."""
         if route is None:
+            if request.path == "*" and request.method == "OPTIONS":
+                return Response(204)
             raise NotFound("Nothing is served here.")
-        if request.method == "OPTIONS":
-            return Response(204, b"", [(b"allow", route.allow.encode())])
-        raise Problem(f"Use {route.allow}.", code="method_not_allowed", headers={"Allow": route.allow})
+        if request.method != "OPTIONS":
+            raise Problem(f"Use {route.allow}.", code="method_not_allowed", headers={"Allow": route.allow})
+        headers: list[Header] = [(b"allow", route.allow.encode())]
+        if (origin := request.header(b"origin")) is not None and b"access-control-request-method" in request._headers:
+            headers += self.cors.preflight(origin, route.allow)
+        return Response(204, b"", headers)
+
+
+def _check_length(headers: Mapping[bytes, bytes]) -> None:
+    """Refuse a body whose end is said in two ways: so one request is smuggled inside another (RFC 9112, 6.3)."""
+    length, coding = headers.get(b"content-length"), headers.get(b"transfer-encoding")
+    if length is not None and not (length.isdigit() and len(length) < 20):
+        raise BadRequest("Content-Length must be a number of bytes.")
+    if coding is not None and length is not None:
+        raise BadRequest("Send Content-Length or Transfer-Encoding, not both.")
+    if coding is not None and coding.strip().lower() != b"chunked":
+        raise BadRequest("Transfer-Encoding may be chunked, and nothing else.")
+
+
+_OVERLOADED = Unavailable(code="overloaded")
 
 
 def split_query(query: bytes, limit: int) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from backstay.api.compression import plain_tag
 from backstay.errors import Problem
 from backstay.store.engine import Found, as_bytes
 
@@ -25,7 +26,6 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
 JSON_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"content-type", b"application/json"),
     (b"cache-control", b"private, no-cache"),
-    (b"vary", b"Authorization, Accept"),
 )
 _PROBLEM_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"content-type", b"application/problem+json"),
@@ -43,9 +43,10 @@ def json_response(request: Request, body: bytes, tag: str, headers: Sequence[Hea
     from backstay.api.http import Response
 
     etag = tag.encode()
-    known = request.header(b"if-none-match")
-    if known is not None and (known == b"*" or etag in (part.strip() for part in known.split(b","))):
-        return Response(304, b"", [*JSON_HEADERS, (b"etag", etag)])
+    if (known := request.header(b"if-none-match")) is not None:
+        for part in known.split(b","):
+            if (had := part.strip()) == b"*" or plain_tag(had) == etag:
+                return Response(304, b"", [*JSON_HEADERS, (b"etag", etag if had == b"*" else had)])
     return Response(200, body, [*JSON_HEADERS, (b"etag", etag), *headers])
 
 

@@ -112,6 +112,7 @@ def serve(file: str, host: str | None, port: int | None, workers: int, database:
 def _serve(host: str, port: int, workers: int, *, reload: str | None) -> None:
     from granian import Granian
     from granian.constants import Interfaces
+    from granian.http import HTTP1Settings
     from granian.log import LogLevels
 
     options: dict[str, Any] = {}
@@ -121,7 +122,11 @@ def _serve(host: str, port: int, workers: int, *, reload: str | None) -> None:
         options = {"reload": True, "reload_paths": [Path(reload)], "reload_ignore_dirs": ["data"]}
     server = Granian(
         "backstay.cli.load:served", address=host, port=port, interface=Interfaces.ASGI, workers=workers, factory=True,
-        log_level=LogLevels.warning, websockets=False, respawn_failed_workers=True, **options,
+        log_level=LogLevels.warning, websockets=False, respawn_failed_workers=True,
+        # Whoever connects is heard, and told early where there is too much: what waits unheard in front of the door
+        # is in nobody's queue. Headers come within ten seconds.
+        backlog=4_096, backpressure=4_096,
+        http1_settings=HTTP1Settings(header_read_timeout=10_000, max_buffer_size=65_536), **options,
     )  # fmt: skip
     server.serve()
 

@@ -28,6 +28,12 @@ class Limits:
     max_bulk: int = 1_000  # records created by one request
     max_operations: int = 100  # of one batch
     max_body: int = 1_048_576  # bytes of a request
+    max_json_depth: int = 64  # levels of a JSON body
+    max_json_values: int = 100_000  # values and names of a JSON body
+    max_body_seconds: int = 30  # for a body to arrive in
+    max_bodies: int = 67_108_864  # bytes of all bodies that one process holds
+    max_headers: int = 100
+    max_header_bytes: int = 16_384  # of all headers together
     max_query: int = 8_192  # bytes of a query string
     max_parameters: int = 100
     max_kept_answer: int = 1_048_576  # bytes of an answer that is kept for a request sent again
@@ -36,6 +42,9 @@ class Limits:
     document_tokens: int = 2_000  # of a GraphQL document, and parts of its variables
     document_length: int = 65_536  # characters
     document_depth: int = 12  # selections inside selections
+    max_request_seconds: int = 30  # from a request to its answer
+    max_in_flight: int = 1_000  # requests that one process answers at once
+    max_wait_ms: int = 100  # milliseconds that a request may wait while a line is standing
     max_statement_ms: int = 5_000  # milliseconds of one statement
     max_steps_on_loop: int = 3_000_000  # SQLite instructions of one read before it moves to a thread, about 50 ms
     remembered_plans: int = 2_000

@@ -32,7 +32,7 @@ class Context:
 
     def __init__(
         self, engine: Engine, hooks: Hooks, new_id: Callable[[], str], actor: Actor, accounts: AccountMaker,
-        attempt: Attempt | None = None,
+        attempt: Attempt | None = None, address: str = "",
     ) -> None:  # fmt: skip
         self.engine = engine
         self.accounts = accounts
@@ -40,6 +40,19 @@ class Context:
         self._hooks = hooks
         self._new_id = new_id
         self._attempt = attempt
+        self._address = address
+
+    def link(self, path: str) -> str:
+        """The whole address of a path, for a mail or for the page of a payment provider: `ctx.link("/thanks")`.
+
+        It begins with `BACKSTAY_PUBLIC_URL`, and never with what a request says of its host. Raises `ValueError` for
+        what is no path of this application, and where production has no such setting.
+        """
+        if not path.startswith("/") or path.startswith(("//", "/\\")):
+            raise ValueError(f"{path!r} is no path: it begins with one slash.")
+        if not self._address:
+            raise ValueError("Set BACKSTAY_PUBLIC_URL, with which links begin.")
+        return self._address + path
 
     @property
     def me(self) -> Any:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
+from time import monotonic
 from typing import Any
 
 import asyncpg
@@ -81,7 +82,7 @@ class PostgresStore:
         self._size = connections
         self._all: list[Connection] = []
         self._free: deque[Connection] = deque()
-        self._waiting: deque[asyncio.Future[Connection]] = deque()
+        self._waiting: deque[tuple[float, asyncio.Future[Connection]]] = deque()
         self._opening = 0
 
     async def open(self) -> None:
@@ -117,6 +118,10 @@ class PostgresStore:
         for connection in self._all:
             await connection.raw.close()
 
+    def waiting(self) -> float:
+        """For how many seconds the first in line has waited for a connection."""
+        return monotonic() - self._waiting[0][0] if self._waiting else 0.0
+
     async def _take(self) -> Connection:
         while self._free:
             connection = self._free.pop()
@@ -130,7 +135,7 @@ class PostgresStore:
             finally:
                 self._opening -= 1
         future: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
+        self._waiting.append((monotonic(), future))
         try:
             return await future
         except asyncio.CancelledError:
@@ -140,7 +145,7 @@ class PostgresStore:
 
     def _give(self, connection: Connection) -> None:
         while self._waiting:
-            future = self._waiting.popleft()
+            _, future = self._waiting.popleft()
             if not future.done():
                 future.set_result(connection)
                 return

@@ -66,6 +66,7 @@ class SQLiteStore:
         self._limits = limits or Limits()
         self._uri = "file::memory:?cache=private" if path == ":memory:" else path
         self._lock = asyncio.Lock()
+        self._line: dict[object, float] = {}
         # Instructions and not time: a busy machine must not turn a cheap statement into an expensive one.
         self._budget = self._limits.max_steps_on_loop // _STEPS
         self._steps = _IDLE
@@ -152,10 +153,28 @@ class SQLiteStore:
         """The rows of a small statement of our own, such as looking up a session."""
         return self._reader.execute(text, values).fetchall()
 
+    def waiting(self) -> float:
+        """For how many seconds the first in line has waited for the writer."""
+        return time.monotonic() - next(iter(self._line.values())) if self._line else 0.0
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """The writer, when all who came before are done with it."""
+        place = object()
+        self._line[place] = time.monotonic()
+        try:
+            await self._lock.acquire()
+        finally:
+            del self._line[place]
+        try:
+            yield
+        finally:
+            self._lock.release()
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SQLiteTransaction]:
         """BEGIN IMMEDIATE to COMMIT; an error rolls all of it back."""
-        async with self._lock:
+        async with self._turn():
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
             except apsw.BusyError:

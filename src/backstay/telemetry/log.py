@@ -48,7 +48,7 @@ class Log:
 
     def request(
         self, request_id: str, method: str, path: str, status: int, seconds: float, actor: str | None,
-        error: BaseException | None, code: str = "",
+        error: BaseException | None, code: str = "", client: str = "",
     ) -> None:  # fmt: skip
         """The line of one request."""
         level = "error" if status >= 500 else "info"
@@ -63,10 +63,11 @@ class Log:
         if self.json:
             whom = f',"actor":"{actor}"' if actor is not None else ""
             why = f',"code":"{code}"' if code else ""
+            where = f',"client":"{client}"' if client else ""
             self._put(
                 f'{{"ts":"{self._stamp}.{int(moment * 1000) % 1000:03}Z","level":"{level}","event":"request",'
                 f'"method":"{method}","path":"{path}","status":{status},"ms":{seconds * 1000:.2f},'
-                f'"request_id":"{request_id}"{whom}{why}}}'
+                f'"request_id":"{request_id}"{whom}{where}{why}}}'
             )
         else:
             colour = _COLOURS.get(status // 100, "0")
