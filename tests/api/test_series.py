@@ -270,6 +270,19 @@ async def test_put_on_a_hidden_record_is_answered_as_a_denied_create(library: Li
     assert await library.titles() == ["a"]
 
 
+async def test_a_hidden_id_is_told_of_before_any_other_value_that_is_taken(library: Library) -> None:
+    """Otherwise it would depend on the database which of the two is told."""
+    await library.ask("bob", "PUT", f"/api/books/{ONE}", book("of bob"))
+    await library.ask("ada", "PUT", f"/api/books/{TWO}", book("a"))
+    for ask in (
+        ("PUT", f"/api/books/{ONE}", book("a")),
+        ("POST", "/api/batch", [{"method": "PUT", "path": f"/api/books/{ONE}", "body": book("a")}]),
+    ):
+        status, body, _ = await library.ask("ada", *ask)
+        assert (status, body["code"]) == (403, "denied"), body
+    assert (await library.ask("ada", "PUT", f"/api/books/{THREE}", book("a")))[0] == 409
+
+
 async def test_put_with_conditions(library: Library) -> None:
     address = f"/api/books/{ONE}"
     assert (await library.ask("ada", "PUT", address, book("a"), if_match="*"))[0] == 412

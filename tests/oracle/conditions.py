@@ -77,6 +77,8 @@ def value_of(rng: Random, kind: Kind) -> Any:
         case "list":
             assert kind.item is not None
             return [value_of(rng, kind.item) for _ in range(rng.choice((0, 1, 1, 2, 3)))]
+        case "integer" if kind.ge is not None and kind.le is not None:
+            return rng.choice((kind.ge, kind.ge + 1, kind.le))
         case "json":
             return rng.choice(({"a": [1, None, "ä"]}, [], "text", 1, True, {"q": 'x"y'}))
         case _:

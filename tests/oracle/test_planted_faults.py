@@ -1,26 +1,35 @@
 """The oracle notices: each place where a rule enters a plan is left open once, and the answers must differ.
 
-A fault is planted where the plan is made, by what called for the rule, so that one way to a row is open at a time.
+A fault is planted where the plan is made, by what called for the rule, so that one way to a row is open at a time. The
+faults of writes are left out checks, one at a time, and doors that write above the rules.
 """
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from types import FrameType
 from typing import Any
 
 import pytest
 
+from backstay.api import batch, rest
 from backstay.model.predicate import ANYONE
-from backstay.plan import planner, resolve
+from backstay.plan import planner, resolve, write
 from backstay.plan.planner import _Planner
 from backstay.plan.resolve import Resolver
 from backstay.plan.tree import FALSE
 from backstay.plan.tree import Test as Comparison
+from backstay.store import rows, series
+from backstay.store.engine import Engine
 from backstay.store.sql import Compiler
 from backstay.store.sqlite_dialect import SQLiteDialect
+from backstay.store.transaction import KeyTaken
+from tests.oracle import write_arena
 from tests.oracle.arena import CASES_PER_WORLD, Broken, Disagreement, arena, make_case
 from tests.oracle.world import World, make_world
+from tests.oracle.write_arena import ACTS_PER_WORLD, Case, Expected
+from tests.oracle.writing_world import make_writing_world
 
 WORLDS = 60
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -148,3 +157,114 @@ async def test_a_planted_fault_is_caught(fault: str, monkeypatch: pytest.MonkeyP
         if await disagreement(world_of(number)):
             return
     pytest.fail(f"{fault}: left open, and no answer of {WORLDS * CASES_PER_WORLD} cases differs")
+
+
+# Writes.
+
+
+def above_the_rules(carry_out: Any) -> Any:
+    """A door that hands on a transaction above the rules; it is the first argument."""
+    return lambda tx, *arguments: carry_out(tx.as_system, *arguments)
+
+
+def only_sight_above(put: Any) -> Any:
+    """Whatever is there under an id is seen, and then written by the rules."""
+
+    async def made(tx: Any, ask: Any) -> Any:
+        looked = tx.as_system.read_one
+
+        class Seeing:
+            read_one = staticmethod(looked)
+            write = staticmethod(tx.write)
+
+        return await put(Seeing(), ask)
+
+    return made
+
+
+def unlike_null(old: Any) -> Any:
+    """What was kept from before is never null."""
+    return lambda self, kept, frames: replace(old(self, kept, frames), nullable=False)
+
+
+def forgetful(keep_old: Any) -> Any:
+    """`old(...)` means what stands there now."""
+    return lambda self: []
+
+
+def only_the_text(parts_of: Any) -> Any:
+    """What stands beside a field is not written with it."""
+    return lambda field: [*parts_of(field)[:1], *([] if not field.folded else [unfolded(parts_of(field)[1])])]
+
+
+def unfolded(part: Any) -> Any:
+    return replace(part, take=lambda values: values.get(part.column.removesuffix("__folded")))
+
+
+WRITE_FAULTS: dict[str, Plant] = {
+    "the row before": replaced(write, "_open", lambda open_: lambda condition: ANYONE),
+    "the row after": replaced(write, "_after", lambda after: lambda *arguments: (None, ())),
+    "old values": replaced(Resolver, "keep_old", forgetful),
+    "old values beside null": replaced(Resolver, "_old", unlike_null),
+    "sight of what is changed": open_way("source", "_before", "_shape_update"),
+    "sight of what is deleted": open_way("source", "_before", "_shape_delete"),
+    "why a change was refused": open_way("source", "_one"),
+    "links of a new record": open_way("source", "_visible", "<dictcomp>", "_sight", "_shape_create"),
+    "links of a change": open_way("source", "_visible", "<dictcomp>", "_sight", "_shape_update"),
+    "members that are not seen": replaced(
+        write, "_members", lambda members: lambda *arguments: tuple(
+            replace(one, visible=None) for one in members(*arguments)
+        ),
+    ),
+    "fields closed by role": replaced(write, "_closed", lambda closed: lambda resolver, field: field.read_only),
+    "fields closed by row": replaced(write, "_write_rules", lambda rules: lambda *arguments: []),
+    "fields that are hidden": replaced(Resolver, "visible", everything),
+    "models closed by role": replaced(
+        write, "permit", lambda permit: lambda resolver, entity, action: resolver.rule(entity, action)
+    ),
+    "what is not said of a whole record": replaced(write, "_unsaid", lambda unsaid: lambda *arguments: ()),
+    "what a whole record needs": replaced(series, "Update", lambda update: lambda *a, whole, **k: update(*a, **k)),
+    "If-Match": replaced(rest, "version_of", lambda version_of: lambda request: None),
+    "guards": replaced(
+        Engine, "guard", lambda guard: lambda self, condition, entity, actor: guard(self, ANYONE, entity, actor)
+    ),
+    "a list of new records": replaced(rest, "create_all", above_the_rules),
+    "a look at a list before": replaced(series, "check_all", lambda check_all: lambda *arguments: None),
+    "a batch": replaced(batch, "_carry_out", lambda carry_out: lambda one, tx: carry_out(one, tx.as_system)),
+    "PUT": replaced(rest, "put", above_the_rules),
+    "PUT in a batch": replaced(batch, "put", above_the_rules),
+    "PUT on what is hidden": replaced(rest, "put", only_sight_above),
+    "an id taken by what is hidden": replaced(KeyTaken, "hidden", lambda hidden: lambda self: self),
+    "folded texts": replaced(rows, "parts_of", only_the_text),
+}  # fmt: skip
+
+
+@cache
+def acts_of(number: int) -> list[tuple[Case, Expected]]:
+    """The acts of a world, each with how it must end."""
+    world, first = make_writing_world(number), number * ACTS_PER_WORLD
+    cases = [write_arena.make_case(at, world) for at in range(first, first + ACTS_PER_WORLD)]
+    return [(case, write_arena.expected(case, world)) for case in cases]
+
+
+async def wrong_write(number: int) -> str:
+    """The first act of a world that ends as it should not, or nothing."""
+    acts = acts_of(number)
+    async with write_arena.write_arena(number, None, acts[0][1].world) as here:
+        for case, expected in acts:
+            try:
+                await here.check(case, expected)
+            except Broken:
+                raise
+            except Disagreement as found:
+                return str(found)
+    return ""
+
+
+@pytest.mark.parametrize("fault", WRITE_FAULTS)
+async def test_a_planted_fault_of_writes_is_caught(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    WRITE_FAULTS[fault](monkeypatch)
+    for number in range(WORLDS):
+        if await wrong_write(number):
+            return
+    pytest.fail(f"{fault}: left out, and {WORLDS * ACTS_PER_WORLD} writes end as they should")

@@ -482,7 +482,7 @@ async def test_a_change_of_a_hidden_field_tells_when_and_nothing_else() -> None:
 
 def after_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     """No rule is asked about the row after a write."""
-    patch.setattr(backstay.plan.write, "_after", lambda *arguments: None)
+    patch.setattr(backstay.plan.write, "_after", lambda *arguments: (None, ()))
 
 
 def before_is_open(patch: pytest.MonkeyPatch) -> None:

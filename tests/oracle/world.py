@@ -4,7 +4,7 @@ A world is made of its seed alone. Its rows are canonical values; `settle` puts 
 folded copies and search texts that the write path keeps there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from backstay.model.declare import Model, User
-from backstay.model.field import Entity, Schema
+from backstay.model.field import Entity, Field, Index, Schema
 from backstay.model.folding import fold, search_text
 from backstay.model.predicate import (
     ANYONE,
@@ -73,13 +73,16 @@ class World:
     actors: list[Actor]
     order: list[str] = field(default_factory=list)
 
-    def describe(self) -> str:
+    def describe(self, *, writing: bool = False) -> str:
         """The schema and rules, for a failing case."""
         from backstay.model.predicate import describe
 
         lines = []
         for entity in self.schema.entities.values():
             lines.append(f"{entity.name}: read={describe(entity.rules['read'])} search={entity.search}")
+            if writing:
+                lines += [f"    {action}={describe(rule)}" for action, rule in entity.rules.items()]
+                lines.append(f"    {entity.indexes}")
             for part in (*entity.fields.values(), *entity.computed.values(), *entity.to_many.values()):
                 kind = getattr(part, "kind", None)
                 target = getattr(part, "target", None)
@@ -87,16 +90,21 @@ class World:
                 value = f" = {describe(part.value)}" if hasattr(part, "value") else ""
                 via = f" via {part.via} through {part.through}" if hasattr(part, "via") else ""
                 null = " | None" if getattr(part, "nullable", False) else ""
-                lines.append(f"    {part.name}: {said}{null}{via}{value}  read={describe(part.read)}")
+                write = f" write={describe(part.write)}" if writing and hasattr(part, "write") else ""
+                lines.append(f"    {part.name}: {said}{null}{via}{value}  read={describe(part.read)}{write}")
         return "\n".join(lines)
 
 
 def make_world(seed: int) -> World:
     """The world of a seed."""
     rng = Random(f"world {seed}")
-    models = _models(rng)
-    schema = _declared(rng, models)
-    rows, order = _rows(rng, schema)
+    schema = declared(rng, classes(spaces(rng)))
+    rows, order = make_rows(rng, schema)
+    return World(seed, schema, rows, actors_of(rng, rows), order)
+
+
+def actors_of(rng: Random, rows: Mapping[str, Sequence[Row]]) -> list[Actor]:
+    """Those who ask: nobody, the developer's own code, and people with roles and without."""
     people = [row["id"] for row in rows["Person"]]
     actors = [ANONYMOUS, ANONYMOUS, SYSTEM]
     for person in people[:3]:
@@ -104,19 +112,21 @@ def make_world(seed: int) -> World:
         actors.append(Actor(person, roles))
     actors.append(Actor(people[0], frozenset({"staff"})))
     actors.append(Actor(people[-1], frozenset()))
-    return World(seed, schema, rows, actors, order)
+    return actors
 
 
 # Models.
 
+Spaces = dict[str, dict[str, Any]]
+"""What stands in the class of each model: annotations, and what is behind them."""
 
-def _models(rng: Random) -> list[type[Model]]:
+
+def spaces(rng: Random) -> Spaces:
     """Person and a few models: relations lead to earlier models or to themselves, joining models come last."""
     names = ["Person", *("Alpha", "Beta", "Gamma")[: rng.choice((2, 2, 3))]]
-    spaces: dict[str, dict[str, Any]] = {name: {"__annotations__": {}} for name in names}
+    made: Spaces = {name: {"__annotations__": {}} for name in names}
     for position, name in enumerate(names):
-        space = spaces[name]
-        hints = space["__annotations__"]
+        hints = made[name]["__annotations__"]
         for number in range(rng.choice((2, 3, 4, 5, 6)) if position else 2):
             kind = rng.choice(KINDS)
             hints[f"{name[0].lower()}{number}"] = kind | None if rng.random() < 0.55 else kind
@@ -131,17 +141,22 @@ def _models(rng: Random) -> list[type[Model]]:
             hints[relation] = Annotated[hint, on_delete("set_null")] if null and rng.random() < 0.2 else hint
             if rng.random() < 0.75:
                 back = f"{name.lower()}s_by{number or ''}"
-                spaces[target]["__annotations__"][back] = f"Many[{name}]"
-                spaces[target][back] = many(via=relation)
-    _join(rng, names, spaces)
+                made[target]["__annotations__"][back] = f"Many[{name}]"
+                made[target][back] = many(via=relation)
+    _join(rng, names, made)
+    return made
+
+
+def classes(made: Spaces) -> list[type[Model]]:
+    """The model classes."""
     models: list[type[Model]] = []
-    for name, space in spaces.items():
+    for name, space in made.items():
         space["__module__"] = __name__
         models.append(type(Model)(name, (User if name == "Person" else Model,), space))
     return models
 
 
-def _join(rng: Random, names: Sequence[str], spaces: dict[str, dict[str, Any]]) -> None:
+def _join(rng: Random, names: Sequence[str], spaces: Spaces) -> None:
     if rng.random() < 0.6:
         left, right = rng.choice(names[1:]), rng.choice(names)
         hints = {"left": left, "right": right, "note": str | None}
@@ -157,7 +172,14 @@ def _join(rng: Random, names: Sequence[str], spaces: dict[str, dict[str, Any]]) 
         spaces[left]["tied"] = many(through=True)
 
 
-def _declared(rng: Random, models: list[type[Model]]) -> Schema:
+Writes = Callable[[Conditions, Entity], tuple[dict[str, Condition], dict[str, Condition]]]
+"""Rules on writing, by action and by field."""
+
+
+def declared(
+    rng: Random, models: list[type[Model]], writes: Writes = lambda conditions, entity: ({}, {}),
+    indexes: Callable[[str], list[Any]] = lambda name: [],
+) -> Schema:  # fmt: skip
     """The schema with computed fields and rules, which are made from the schema without them."""
     by_name = {model.__name__: model for model in models}
     plain = declare(models)
@@ -183,23 +205,26 @@ def _declared(rng: Random, models: list[type[Model]]) -> Schema:
         searched = rng.sample(texts, min(len(texts), rng.choice((1, 2)))) if rng.random() < 0.6 else []
         read = _read_rule(rng, conditions, entity)
         hidden = _hidden(rng, conditions, entity, searched)
-        model.indexes = _indexes(searched)  # type: ignore[attr-defined]
-        model.rules = _rules(read, hidden)  # type: ignore[attr-defined,assignment,method-assign]
+        actions, fields = writes(conditions, entity)
+        model.indexes = _indexes(searched, indexes(name))  # type: ignore[attr-defined]
+        model.rules = _rules({"read": read, **actions}, hidden, fields)  # type: ignore[attr-defined,assignment,method-assign]
     return declare(models)
 
 
-def _indexes(searched: Sequence[str]) -> Any:
+def _indexes(searched: Sequence[str], more: Sequence[Any]) -> Any:
     def indexes(self: Any) -> Any:
-        return [searchable(*(getattr(self, name) for name in searched))] if searched else []
+        return [*([searchable(*(getattr(self, name) for name in searched))] if searched else []), *more]
 
     return indexes
 
 
-def _rules(read: Condition, hidden: dict[str, Condition]) -> Any:
+def _rules(actions: dict[str, Condition], hidden: dict[str, Condition], written: dict[str, Condition]) -> Any:
     def rules(self: Any, me: Any) -> Rules:
-        fields = [FieldRule(getattr(self, name), Symbol(when), True) for name, when in hidden.items()]
-        fields = [FieldRule(rule.of, rule.read, Symbol(ANYONE)) for rule in fields]
-        return Rules(read=Symbol(read), fields=fields)  # type: ignore[arg-type]
+        fields = [
+            FieldRule(getattr(self, name), Symbol(hidden.get(name, ANYONE)), Symbol(written.get(name, ANYONE)))
+            for name in {**hidden, **written}
+        ]
+        return Rules(**{action: Symbol(rule) for action, rule in actions.items()}, fields=fields)  # type: ignore[arg-type]
 
     return rules
 
@@ -212,14 +237,14 @@ def _read_rule(rng: Random, conditions: Conditions, entity: Entity) -> Condition
         return NOBODY
     if roll < 0.3:
         return rng.choice((HasRole("staff"), SignedIn(), Not(HasRole("editor"))))
-    mine = _ownership(rng, conditions.user, entity)
+    mine = ownership(rng, conditions.user, entity)
     if roll < 0.6 and mine is not None:
         return either(mine, HasRole("staff"), *([conditions.condition([entity], 1)] if rng.random() < 0.4 else []))
     rule = conditions.condition([entity], 2)
     return either(rule, HasRole("staff")) if rng.random() < 0.5 else rule
 
 
-def _ownership(rng: Random, user: Entity, entity: Entity) -> Condition | None:
+def ownership(rng: Random, user: Entity, entity: Entity) -> Condition | None:
     """A condition that ties a record to the actor, near or one step away."""
     if entity is user:
         return Compare("eq", Path(()), Me())
@@ -249,7 +274,7 @@ def _hidden(rng: Random, conditions: Conditions, entity: Entity, searched: Seque
         roll = rng.random()
         if roll < 0.35:
             hidden[name] = rng.choice((HasRole("staff"), Or((HasRole("editor"), HasRole("staff"))), SignedIn(), NOBODY))
-        elif roll < 0.6 and (mine := _ownership(rng, conditions.user, entity)) is not None:
+        elif roll < 0.6 and (mine := ownership(rng, conditions.user, entity)) is not None:
             hidden[name] = mine
         elif roll < 0.8:
             hidden[name] = both(HasRole("staff"), conditions.atom([entity], 1))
@@ -261,7 +286,8 @@ def _hidden(rng: Random, conditions: Conditions, entity: Entity, searched: Seque
 # Rows.
 
 
-def _rows(rng: Random, schema: Schema) -> tuple[dict[str, list[Row]], list[str]]:
+def make_rows(rng: Random, schema: Schema) -> tuple[dict[str, list[Row]], list[str]]:
+    """Rows of every model, and the models in the order in which they can be filled."""
     order = _inside_out(schema)
     rows: dict[str, list[Row]] = {}
     for name in order:
@@ -273,11 +299,19 @@ def _rows(rng: Random, schema: Schema) -> tuple[dict[str, list[Row]], list[str]]
             continue
         for number in range(rng.choice((0, 5, 9, 12, 14)) if name != "Person" else 4):
             row = make_row(rng, entity, rows, number)
-            pair = tuple(row[one.name] for one in entity.fields.values() if one.target is not None)
-            if not (entity.hidden and pair in pairs):  # made between two models, and unique
+            taken = [
+                pair for index in entity.indexes if index.kind == "unique" if (pair := pair_of(index, row)) is not None
+            ]
+            if pairs.isdisjoint(taken):
                 rows[name].append(row)
-                pairs.add(pair)
+                pairs.update(taken)
     return rows, order
+
+
+def pair_of(index: Index, row: Row) -> tuple[Any, ...] | None:
+    """The values that no two rows may have in common; those with a null are like no others."""
+    values = tuple(row[name] for name in index.fields)
+    return None if None in values else (index.fields, *values)
 
 
 def _inside_out(schema: Schema) -> list[str]:
@@ -298,11 +332,12 @@ def make_row(rng: Random, entity: Entity, rows: dict[str, list[Row]], number: in
     """A random row; relations name rows that are there."""
     row: Row = {}
     for one in entity.fields.values():
-        row[one.name] = _value(rng, one, rows, number)
+        row[one.name] = value_for(rng, one, rows, number)
     return row
 
 
-def _value(rng: Random, one: Any, rows: dict[str, list[Row]], number: int) -> Any:
+def value_for(rng: Random, one: Field, rows: dict[str, list[Row]], number: int) -> Any:
+    """A value of a field; a relation names a row that is there."""
     if one.name == "id":
         return str(UUID(int=rng.getrandbits(128)))
     if one.name == "email":

@@ -17,6 +17,7 @@ from backstay.model.rule import (
     anyone,
     current_user,
     field_rule,
+    icontains,
     made_from,
     many,
     new,
@@ -211,6 +212,51 @@ async def test_old_and_new_values_decide_together(house: House) -> None:
     with pytest.raises(Denied):
         await write(house, ada, Delete("Note", key))
     assert (await note(house, key)).state is State.SENT
+
+
+class Offering(Model):
+    """What its rule says of the row before is meant of that row alone, whatever the kind of the value."""
+
+    name: str
+    price: Money
+    word: str | None = None
+    other: str | None = None
+
+    def rules(self, me: User) -> Rules:
+        staff = me.has_role("staff")
+        return Rules(
+            read=anyone, create=anyone,
+            update=(
+                icontains(old(self.name), "TEE") & (old(self.price) <= Money(100, "EUR"))
+                & ~(old(self.word) == "locked") & ~icontains(self.name, self.other)
+            ) | staff,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("before", "change", "allowed"),
+    [
+        ({"name": "Grüner Tee"}, {"name": "Kaffee"}, True),
+        ({"name": "Kaffee"}, {"name": "Grüner Tee"}, False),
+        ({}, {"price": {"amount": 999, "currency": "USD"}}, True),
+        ({"price": {"amount": 100, "currency": "USD"}}, {"price": {"amount": 100, "currency": "EUR"}}, False),
+        ({"price": {"amount": 101, "currency": "EUR"}}, {"price": {"amount": 100, "currency": "EUR"}}, False),
+        ({"word": None}, {"word": "locked"}, True),
+        ({"word": "locked"}, {"word": None}, False),
+        ({"other": None}, {"other": "KAFFEE"}, True),
+        ({}, {"other": "tÉE"}, False),
+    ],
+)
+async def test_the_row_before_is_remembered_whole(build: Build, before: Any, change: Any, allowed: bool) -> None:
+    house = await build(Offering)
+    (ada,) = await people(house, "ada")
+    values = {"name": "Tee", "price": {"amount": 100, "currency": "EUR"}, **before}
+    key = await write(house, ada, Create("Offering", values))
+    if allowed:
+        await write(house, ada, Update("Offering", key, change))
+        return
+    with pytest.raises(Denied):
+        await write(house, ada, Update("Offering", key, change))
 
 
 async def test_what_is_referred_to_must_be_visible(house: House) -> None:

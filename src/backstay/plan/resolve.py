@@ -83,6 +83,14 @@ class SealedField(BadRequest):
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """A value of the row before a change that the rule on the row after it speaks of, or its folded text."""
+
+    path: Path
+    folded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """A table instance in sight: its number, its entity, and the relations whose record is in sight already."""
 
@@ -132,7 +140,7 @@ class Resolver:
         self.params: list[ParamSpec] = []
         self.decisions: list[Decision] = []
         self.models: set[str] = set()
-        self._kept: list[Path] = []
+        self._kept: list[Kept] | None = None
         self._scopes = 0
         self._conditions = 0
         self._me_now: dict[str, Param] = {}
@@ -334,7 +342,7 @@ class Resolver:
             if other.name == "money" and other.currency != kind.currency:
                 return TRUE if negated else FALSE
         if op == "icontains":
-            left = self._folded(left)
+            left = self._folded_side(atom.left, left, frames)
         if op == "contains" and kind.name == "list":
             assert kind.item is not None
             op, kind = "has", kind.item
@@ -344,6 +352,8 @@ class Resolver:
             right = self.operand(atom.right, frames, viewer)
             if not _comparable(kind, kind_of(right), op):
                 raise BadRequest(f"{kind.name} and {kind_of(right).name} cannot be compared.", code="invalid_filter")
+            if op == "icontains":
+                right = self._folded_side(atom.right, right, frames)
         return Test(op, left, right, negated)
 
     def _check_operator(self, op: str, kind: Kind, atom: Compare) -> None:
@@ -410,8 +420,8 @@ class Resolver:
         """The resolved operand."""
         match operand:
             case Path(names, root, when):
-                if when == "old" and operand in self._kept:
-                    return self._old(operand, frames)
+                if when == "old" and self._kept is not None:
+                    return self._old(Kept(operand), frames)
                 return self._path(names, frames[root], viewer, len(names))
             case Me(()):
                 return self._me()
@@ -441,13 +451,23 @@ class Resolver:
             case Slot():
                 raise BadRequest("A value needs a field beside it.", code="invalid_filter")
 
-    def keep_old(self, paths: list[Path]) -> None:
-        """From now on these paths mean values kept from before the change, in this order."""
-        self._kept = paths
+    def keep_old(self) -> list[Kept]:
+        """From now on `old(...)` means a value kept from before the change; those that are needed fill the list."""
+        self._kept = []
+        return self._kept
 
-    def _old(self, path: Path, frames: list[Frame]) -> Expr:
-        kind = kind_of(self._path(path.names, frames[path.root], False, 9))
-        return self.param(ParamSpec("old", kind, self._kept.index(path)))
+    def kept(self, kept: Kept, frame: Frame) -> Expr:
+        """A value as it stands, to be kept."""
+        expr = self.operand(replace(kept.path, when=""), [frame], False)
+        return self._folded(expr) if kept.folded else expr
+
+    def _old(self, kept: Kept, frames: list[Frame]) -> Param:
+        assert self._kept is not None
+        if kept not in self._kept:
+            self._kept.append(kept)
+        expr = self.kept(kept, frames[kept.path.root])
+        made = self.param(ParamSpec("old", kind_of(expr), self._kept.index(kept)))
+        return replace(made, nullable=nullable(expr))
 
     def _me(self) -> Param:
         if "me" not in self._me_now:
@@ -563,6 +583,12 @@ class Resolver:
         except Unfit as unfit:
             raise BadRequest(f"{operand.value!r} {unfit}.", code="invalid_filter") from None
         return self.param(ParamSpec("fixed", kind, 0, many, part, value=value))
+
+    def _folded_side(self, operand: Operand, expr: Expr, frames: list[Frame]) -> Expr:
+        """One side of `icontains`: the folded text of a stored one."""
+        if isinstance(operand, Path) and operand.when == "old" and self._kept is not None:
+            return self._old(Kept(operand, folded=True), frames)
+        return self._folded(expr)
 
     def _folded(self, expr: Expr) -> Expr:
         match expr:

@@ -18,11 +18,12 @@ from backstay.model.value import BOOLEAN, INTEGER, KEY, TEXT, Kind
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A parameter of the statement, by its position; `many` means one array."""
+    """A parameter of the statement, by its position; `many` means one array. What is kept from before may be null."""
 
     index: int
     kind: Kind
     many: bool = False
+    nullable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ Expr: TypeAlias = Param | Column | Lookup | Guarded | Case | Calc | TotalOf | Tr
 def kind_of(expr: Expr) -> Kind:
     """The kind of an expression's value."""
     match expr:
-        case Param(_, kind, _) | Column(_, _, kind, _) | Calc(_, _, kind) | TotalOf(_, _, _, kind):
+        case Param(_, kind, _, _) | Column(_, _, kind, _) | Calc(_, _, kind) | TotalOf(_, _, _, kind):
             return kind
         case Lookup(value=value) | Guarded(_, value):
             return kind_of(value)
@@ -126,11 +127,11 @@ def kind_of(expr: Expr) -> Kind:
 
 
 def nullable(expr: Expr) -> bool:
-    """Whether an expression can be null; parameters never are, null has conditions of its own."""
+    """Whether an expression can be null; values from outside never are, null has conditions of its own."""
     match expr:
-        case Param() | Truth() | Rank():
+        case Truth() | Rank():
             return False
-        case Column(nullable=answer):
+        case Column(nullable=answer) | Param(nullable=answer):
             return answer
         case Calc("coalesce", args):
             return all(nullable(arg) for arg in args)

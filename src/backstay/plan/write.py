@@ -36,7 +36,7 @@ from backstay.plan.actor import SYSTEM, Actor
 from backstay.plan.ask import Create, Delete, Update, Write
 from backstay.plan.limits import Limits
 from backstay.plan.planner import content_of, refusal
-from backstay.plan.resolve import Resolver, every
+from backstay.plan.resolve import Kept, Resolver, every
 from backstay.plan.tree import (
     TRUE,
     Check,
@@ -104,7 +104,7 @@ def _shape_create(ask: Create, schema: Schema, actor: Actor, limits: Limits) -> 
     if keyed and filled_by_table(entity.key):
         raise NotFound()  # the database numbers its records: none is made under a number that was chosen
     names = names_of(resolver, entity, ask.values, creating=True, keyed=keyed)
-    after = _after(schema, actor, limits, entity, both(rule, *_write_rules(resolver, entity, ask.values)))
+    after, _ = _after(schema, actor, limits, entity, both(rule, *_write_rules(resolver, entity, ask.values)))
     sight = _sight(schema, actor, limits, names)
     return Shape("create", entity, names, None, after, sight, tuple(resolver.decisions))
 
@@ -118,8 +118,8 @@ def _shape_update(ask: Update, schema: Schema, actor: Actor, limits: Limits) -> 
     written = [*ask.values, *(field.name for field in unsaid), *ask.sets]
     condition = both(rule, *_write_rules(resolver, entity, written))
     sets, set_params = _sets(schema, actor, limits, entity, ask.sets)
-    before = _before(schema, actor, limits, entity, condition)
-    after = _after(schema, actor, limits, entity, condition)
+    after, kept = _after(schema, actor, limits, entity, condition)
+    before = _before(schema, actor, limits, entity, condition, kept)
     sight = _sight(schema, actor, limits, names, unsaid)
     return Shape("update", entity, names, before, after, sight, tuple(resolver.decisions), sets, set_params, unsaid)
 
@@ -425,17 +425,21 @@ def _links(shape: Shape, given: Mapping[str, Any], members: tuple[Members, ...])
     return (*one, *(LinkCheck(m.relation.name, key, m.visible) for m in members if m.visible for key in m.keys))
 
 
-def _before(schema: Schema, actor: Actor, limits: Limits, entity: Entity, condition: Condition) -> Check:
+def _before(
+    schema: Schema, actor: Actor, limits: Limits, entity: Entity, condition: Condition, kept: Sequence[Kept] = ()
+) -> Check:  # fmt: skip
     """The row before the change: the rule on it with `new(...)` left open, and the values that `old(...)` keeps."""
     resolver = Resolver(schema, actor, limits)
     frame = resolver.frame(entity)
     rule = resolver.predicate(_open(normal(condition)), [frame], viewer=False)
     source = resolver.source(frame, ANYONE, viewer=not actor.system)
-    kept = tuple(resolver.operand(replace(path, when=""), [frame], False) for path in old_paths(condition))
+    captured = tuple(resolver.kept(one, frame) for one in kept)
     content = None if entity.version else content_of(resolver, frame)
     key = _key(resolver, entity)
     source = replace(source, where=every(source.where, rule))
-    return Check(source, key, tuple(resolver.params), stored(entity, frame.scope), kept, lock=True, content=content)
+    return Check(
+        source, key, tuple(resolver.params), stored(entity, frame.scope), captured, lock=True, content=content
+    )  # fmt: skip
 
 
 def stored(entity: Entity, scope: int = 0) -> Record:
@@ -450,14 +454,16 @@ def stored(entity: Entity, scope: int = 0) -> Record:
     return Record(tuple(items))
 
 
-def _after(schema: Schema, actor: Actor, limits: Limits, entity: Entity, condition: Condition) -> Check | None:
-    """The row after the change: the rule on it, with `old(...)` meaning the values kept from before."""
+def _after(
+    schema: Schema, actor: Actor, limits: Limits, entity: Entity, condition: Condition
+) -> tuple[Check | None, Sequence[Kept]]:  # fmt: skip
+    """The row after the change: the rule on it, and what of the row before must be kept for its `old(...)`."""
     resolver = Resolver(schema, actor, limits)
-    resolver.keep_old(old_paths(condition))
+    kept = resolver.keep_old()
     source = resolver.source(resolver.frame(entity), condition, viewer=False)
     if source.where == TRUE:
-        return None
-    return Check(source, _key(resolver, entity), tuple(resolver.params))
+        return None, ()
+    return Check(source, _key(resolver, entity), tuple(resolver.params)), kept
 
 
 def _open(condition: Condition) -> Condition:
@@ -471,19 +477,6 @@ def _open(condition: Condition) -> Condition:
             return Always(True) if _speaks_of_new(part) else condition
         case _:
             return Always(True) if _speaks_of_new(condition) else condition
-
-
-def old_paths(condition: Condition) -> list[Path]:
-    """The fields of the old row that a condition speaks of, each once."""
-    found: list[Path] = []
-
-    def look(operand: Operand) -> Operand:
-        if isinstance(operand, Path) and operand.when == "old" and operand not in found:
-            found.append(operand)
-        return operand
-
-    rebuild(condition, look)
-    return found
 
 
 def _speaks_of_new(atom: Condition) -> bool:

@@ -86,12 +86,15 @@ class EntityWrites:
         self.dialect = dialect
         self._known: dict[tuple[str, str], Any] = {}
 
-    def insertion(self, entity: Entity, without: frozenset[str] = frozenset()) -> rows.RowWrite:
-        """The statement that adds a record, without the fields that the database fills."""
+    def insertion(
+        self, entity: Entity, without: frozenset[str] = frozenset(), *, chosen: bool = False
+    ) -> rows.RowWrite:
+        """The statement that adds a record, whose id was `chosen` or is new, without the fields the database fills."""
         if len(self._known) >= _KEPT:  # clients choose what they send, so there may be many of these
             self._known.clear()
         name = " ".join((entity.name, *sorted(without)))
-        return self._once("insertion", name, lambda: rows.insertion(entity, without, self.dialect))
+        kind = "insertion" if not chosen else "insertion under an id"
+        return self._once(kind, name, lambda: rows.insertion(entity, without, self.dialect, chosen=chosen))
 
     def removal(self, entity: Entity) -> rows.RowWrite:
         """The statement that ends a record."""

@@ -95,8 +95,12 @@ def _id_of(entity: Entity) -> Part:
     return Part(entity.key.column, ParamSpec("fixed", plain(entity.key.kind)), lambda values: values["id"])
 
 
-def insertion(entity: Entity, without: frozenset[str], dialect: Dialect) -> RowWrite:
-    """The statement that adds a record with all its fields, without those that the database fills."""
+def insertion(entity: Entity, without: frozenset[str], dialect: Dialect, *, chosen: bool = False) -> RowWrite:
+    """The statement that adds a record with all its fields, without those that the database fills.
+
+    Whether an id that was chosen is free is looked at before all else that must be unique: nothing is given where it
+    is not.
+    """
     parts = [part for field in entity.fields.values() if field.name not in without for part in parts_of(field)]
     if entity.search:
         parts.append(_words_of(entity))
@@ -104,6 +108,8 @@ def insertion(entity: Entity, without: frozenset[str], dialect: Dialect) -> RowW
     names = ", ".join(quoted(part.column) for part in parts)
     params = ", ".join(compiler.stored(Param(at, part.spec.kind), part.spec.kind) for at, part in enumerate(parts))
     text = f"INSERT INTO {named(entity)} " + (f"({names}) VALUES ({params})" if parts else "DEFAULT VALUES")
+    if chosen and entity.logged:
+        text += f" ON CONFLICT ({quoted(entity.key.column)}) DO NOTHING"
     return _write(text, entity, "create", parts, 0, compiler)
 
 

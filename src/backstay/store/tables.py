@@ -33,7 +33,7 @@ _POSTGRES: dict[str, Any] = {
 }  # fmt: skip
 
 
-_ON_DELETE = {"restrict": "RESTRICT", "cascade": "CASCADE", "set_null": "SET NULL"}
+_ON_DELETE = {"restrict": "NO ACTION", "cascade": "CASCADE", "set_null": "SET NULL"}
 
 
 def tables(schema: Schema, dialect: str) -> sa.MetaData:

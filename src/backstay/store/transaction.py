@@ -270,7 +270,8 @@ class Transaction:
         values: list[Any]
         if plan.action == "create":
             unsaid = (part for name, part in entity.fields.items() if name not in plan.values)
-            change = engine.writes.insertion(entity, frozenset(part.name for part in unsaid if filled_by_table(part)))
+            without = frozenset(part.name for part in unsaid if filled_by_table(part))
+            change = engine.writes.insertion(entity, without, chosen=bool(ask.key))
             values = change.values(stored)
         elif plan.action == "update":
             change = prepared.alteration(tuple(plan.values))

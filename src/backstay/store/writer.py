@@ -15,7 +15,7 @@ from backstay.plan.tree import Members
 from backstay.store import rows
 from backstay.store.changes import Action, WriteAction, appended, microseconds
 from backstay.store.engine import Engine
-from backstay.store.port import Writing
+from backstay.store.port import Taken, Writing
 
 
 class Writer:
@@ -34,8 +34,8 @@ class Writer:
     ) -> Any:  # fmt: skip
         """Run the statement of one row and keep its change; returns the row as JSON, where the statement gives it.
 
-        `old` is the row before as JSON, and `version` its version. One round trip, or two on a database that cannot do
-        both in one.
+        `old` is the row before as JSON, and `version` its version. Raises `Taken` where the id of a new one is. One
+        round trip, or two on a database that cannot do both in one.
         """
         self.wrote = True
         if change.logs:
@@ -45,6 +45,8 @@ class Writer:
         found = await self._writing.run(change.text, values)
         if not entity.logged:
             return found[0][0] if found else None
+        if not found and action == "create":
+            raise Taken(f"{entity.table}.{entity.key.column}")
         if not found:  # it went with what goes with it, round in a circle
             await self._keep(entity.name, key, action, version, old, None)
             return None
