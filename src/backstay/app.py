@@ -251,6 +251,7 @@ class App:
         if self._running is not None:
             running, self._running = self._running, None
             await running.outbox.stop()
+            await running.accounts.keys.settle()
             running.log.flush()
             running.accounts.close()
             await running.store.close()
@@ -297,7 +298,13 @@ class Running:
         self.hooks = Hooks({moment: [*hooks] for moment, hooks in app.hooks.by_moment.items()})
         lifetime, access = timedelta(days=settings.session_days), timedelta(minutes=settings.access_minutes)
         self.accounts = Accounts(
-            self.engine, self.hooks, self.new_id, lifetime=lifetime, access=access, passwords=passwords
+            self.engine,
+            self.hooks,
+            self.new_id,
+            lifetime=lifetime,
+            access=access,
+            passwords=passwords,
+            actions=[action.name for action in app.actions],
         )
         self.outbox = Outbox(self.engine, app.reactions, lambda: self.context_of(SYSTEM), self.log)
         repeats = Repeats(
@@ -355,8 +362,10 @@ class Running:
 
     def _observe(self, request: Request, status: int, seconds: float, error: BaseException | None) -> None:
         code = error.code if isinstance(error, Problem) else ""
-        whom, where = request.actor.id, request.client
-        self.log.request(request.id, request.method, request.path, status, seconds, whom, error, code, where)
+        whom, where = request.actor, request.client
+        self.log.request(
+            request.id, request.method, request.path, status, seconds, whom.id, error, code, where, whom.key
+        )
 
 
 def open_store(settings: Settings, limits: Limits) -> Store:

@@ -111,8 +111,8 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The code of the problem that was answered, such as `not_found`; empty where it is none."""
-        if self.headers.get("content-type", "").startswith("application/problem+json"):
+        """The code of the problem that was answered, such as `not_found`; empty where it is none, and for a HEAD."""
+        if self.body and self.headers.get("content-type", "").startswith("application/problem+json"):
             return str(self.json["code"])
         return ""
 

@@ -230,6 +230,7 @@ def test_the_anonymous_document_lists_what_anybody_and_any_account_may_do(schema
         "POST /api/auth/signup", "POST /api/auth/login", "POST /api/auth/logout", "GET /api/auth/me", "GET /healthz",
         "POST /api/auth/refresh", "GET /api/auth/sessions", "DELETE /api/auth/sessions",
         "DELETE /api/auth/sessions/{id}", "POST /api/auth/password", "POST /api/batch",
+        "GET /api/auth/keys", "POST /api/auth/keys", "DELETE /api/auth/keys", "DELETE /api/auth/keys/{id}",
     }  # fmt: skip
     assert operation(found, "list_products")["security"] == [{}, {"bearer": []}]
     assert operation(found, "create_product")["security"] == [{"bearer": []}]

@@ -89,6 +89,7 @@ class World:
     hasher: CountingHasher = field(default_factory=CountingHasher)
     accounts: Accounts = field(init=False)
     pairs: list[Pair] = field(default_factory=list)
+    processes: list[Accounts] = field(default_factory=list)
 
     def pass_time(self, **parts: float) -> None:
         """Turn both clocks on."""
@@ -100,7 +101,10 @@ class World:
         """The accounts as another process of the same application has them."""
         passwords = Passwords(memory_kib=8, rounds=1)
         passwords._hasher = self.hasher
-        return Accounts(self.engine, self.hooks, self.new_id, passwords=passwords, monotonic=lambda: self.seconds)
+        return Accounts(
+            self.engine, self.hooks, self.new_id, passwords=passwords, actions=["quote"],
+            monotonic=lambda: self.seconds,
+        )  # fmt: skip
 
     async def rows(self, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
         """What stands in a table, past everything that hides it; texts as text."""
@@ -133,5 +137,6 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     made.engine.clock = lambda: made.moment
     made.accounts = made.process()
     yield made
+    await made.accounts.keys.settle()
     made.accounts.close()
     await store.close()

@@ -119,8 +119,9 @@ def _filled(command: str, bound: Bound) -> str:
         command = command.replace(f"<id:{number}>", one)
     for name, fits in (
         ("token", lambda one: one.startswith("bst_")),
+        ("key", lambda one: one.startswith("bsk_") and len(one) == 47),
         ("tag", lambda one: one.startswith('"')),
-        ("cursor", lambda one: len(one) > 20 and "-" not in one[:9] and not one.startswith(("bst_", '"', "20"))),
+        ("cursor", lambda one: len(one) > 20 and "-" not in one[:9] and not one.startswith(("bs", '"', "20"))),
     ):
         found = [one for one in known if fits(one)]
         if found:

@@ -1,4 +1,4 @@
-"""The account routes: sign-up, log-in, refresh, log-out, `me`, one's sessions and password, by the contract.
+"""The account routes: sign-up, log-in, refresh, log-out, `me`, one's sessions, password and API keys.
 
 Invariant: answers for known and unknown accounts are the same; what decides is in `auth/`, and a token is in no
 address and no log.
@@ -46,6 +46,8 @@ class AccountRoutes:
         router.add("/api/auth/me", GET=self.me)
         router.add("/api/auth/sessions", GET=self.sessions, DELETE=self.end_others)
         router.add("/api/auth/sessions/{id}", DELETE=self.end_one)
+        router.add("/api/auth/keys", GET=self.keys, POST=self.make_key, DELETE=self.revoke_all_keys)
+        router.add("/api/auth/keys/{id}", DELETE=self.revoke_key)
 
     async def signup(self, request: Request) -> Response:
         """Open an account. Always the same answer: whether the address was free is told to its owner only."""
@@ -93,6 +95,27 @@ class AccountRoutes:
     async def end_others(self, request: Request) -> Response:
         """End all sessions of the signed-in user but this one."""
         await self.accounts.of(request.attempt).end_other_sessions(request.actor)
+        return Response(204)
+
+    async def keys(self, request: Request) -> Response:
+        """The API keys of the signed-in user."""
+        found = await self.accounts.keys.own(request.actor)
+        return Response(200, msgspec.json.encode({"data": found}), _PRIVATE)
+
+    async def make_key(self, request: Request) -> Response:
+        """A new API key; the only answer that holds it."""
+        made = await self.accounts.keys.make(request.actor, await request.object())
+        shown = {**msgspec.to_builtins(made.key), "key": made.text}
+        return Response(201, msgspec.json.encode(shown), _PRIVATE)
+
+    async def revoke_key(self, request: Request) -> Response:
+        """End one API key of the signed-in user."""
+        await self.accounts.of(request.attempt).keys.revoke(request.actor, request.params["id"])
+        return Response(204)
+
+    async def revoke_all_keys(self, request: Request) -> Response:
+        """End every API key of the signed-in user."""
+        await self.accounts.of(request.attempt).keys.revoke_all(request.actor)
         return Response(204)
 
 

@@ -21,12 +21,13 @@ from backstay.api.openapi import ActionDoc
 from backstay.api.render import JSON_HEADERS
 from backstay.api.rest import Write
 from backstay.api.structure import Structure, is_structure, parse_structure, read_structure, structure_schema
-from backstay.errors import BadRequest, DeclarationError, Denied, FieldError, Invalid, Mistake, NotSignedIn, nearest
+from backstay.errors import BadRequest, DeclarationError, FieldError, Invalid, Mistake, nearest
 from backstay.model.declare import Model, Reader, User
 from backstay.model.field import Default, Field
 from backstay.model.predicate import ANYONE, Condition, Slot, fold, normal
 from backstay.model.value import Kind, Money, Unfit, as_python, parse
 from backstay.plan.ask import Ask, One
+from backstay.plan.scope import permit_call
 from backstay.plan.write import parse_field
 from backstay.store.context import Context
 from backstay.store.engine import Engine
@@ -104,7 +105,7 @@ class Action:
         """Put the action into the router."""
 
         async def handler(request: Request) -> Response:
-            self._permit(request)
+            request.actor = permit_call(request.actor, self.name, self.allow)
             if self.key_required and request.attempt is None:
                 raise BadRequest(code="idempotency_key_required")
             arguments = await self._arguments(request)
@@ -157,13 +158,6 @@ class Action:
             return msgspec.json.schema(self.returns)
         except TypeError:
             return {}
-
-    def _permit(self, request: Request) -> None:
-        actor = request.actor
-        if fold(self.allow, actor.id is not None, actor.roles) != ANYONE:
-            if actor.id is None:
-                raise NotSignedIn("This needs somebody signed in: log in and send the access token.")
-            raise Denied("This is not allowed to this account.")
 
     async def _arguments(self, request: Request) -> dict[str, Any]:
         from_text = self.method in ("GET", "DELETE")

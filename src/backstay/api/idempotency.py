@@ -28,6 +28,8 @@ EXCEPTIONS: dict[str, str] = {
     "POST /api/auth/login": "The tokens of an answer are in no database, not even sealed; a log-in sent again begins "
     "one more session, which its owner sees and can end.",
     "POST /api/auth/refresh": "A refresh token is a key already: spent once, for ten seconds good for another pair.",
+    "POST /api/auth/keys": "The text of an API key is in no database, not even sealed; one that got lost is revoked "
+    "and another one made.",
     "POST /api/auth/logout": "The session has ended; nobody is signed in who could ask again.",
 }
 """The unsafe routes that take no notice of a key, each with its reason. There are no others."""
@@ -88,7 +90,7 @@ class Idempotency:
         if request.actor.id is None and len(key) < ANONYMOUS_LENGTH:
             said = f"Where nobody is signed in, an Idempotency-Key has at least {ANONYMOUS_LENGTH} characters."
             raise BadRequest(said, code="invalid_idempotency_key")
-        scope = "\n".join((request.method, route.path, request.actor.id or ""))
+        scope = "\n".join((request.method, route.path, request.actor.id or "", request.actor.key))
         keyed = Keyed(scope, sha256(key).hexdigest(), await _asked(request))
         while (leader := self._leaders.get((scope, keyed.key))) is not None:
             response = await self._follow(leader, keyed)

@@ -14,16 +14,19 @@ from typing import Any
 from backstay.api.json_schema import json_schema, nullable
 from backstay.api.openapi_answers import (
     ACCEPTED,
+    API_KEYS,
     BATCH,
     BATCHED,
     HEADERS,
     LOGIN,
+    NEW_KEY,
     PASSWORD,
     PROBLEM,
     REFRESH,
     SAME,
     SESSIONS,
     TOKENS,
+    WANTED_KEY,
     answer,
     body,
     problem_responses,
@@ -96,7 +99,11 @@ def openapi(
             "parameters": {**writer.parameters.made, **KEYS},
             "headers": {**HEADERS, "IdempotencyReplayed": REPLAYED},
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "description": "The `access_token` of a login."}
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The `access_token` of a login, or an API key.",
+                }
             },
         },
     }
@@ -262,23 +269,44 @@ class _Document:
             )},
             "/api/auth/logout": {"post": self._operation(
                 "logout", "auth", "End the session", {"204": {"description": "Signed out."}}, access="signed_in",
+                problems=(403,),
             )},
             "/api/auth/sessions": {
                 "get": self._operation(
                     "list_sessions", "auth", "Where one is signed in", answer("The newest first.", sessions),
-                    access="signed_in",
+                    access="signed_in", problems=(403,),
                 ),
                 "delete": self._operation(
-                    "end_other_sessions", "auth", "End all other sessions", ended, access="signed_in",
+                    "end_other_sessions", "auth", "End all other sessions", ended, access="signed_in", problems=(403,),
                 ),
             },
             "/api/auth/sessions/{id}": {"delete": self._operation(
-                "end_session", "auth", "End one session", ended, access="signed_in", problems=(404,),
+                "end_session", "auth", "End one session", ended, access="signed_in", problems=(403, 404),
+                parameters=[shared("id")],
+            )},
+            "/api/auth/keys": {
+                "get": self._operation(
+                    "list_keys", "auth", "The API keys of the signed-in user",
+                    answer("The newest first.", self.schemas.shared("Keys", API_KEYS)), access="signed_in",
+                    problems=(403,),
+                ),
+                "post": self._operation(
+                    "create_key", "auth", "Make an API key",
+                    answer("The key, shown this once.", self.schemas.shared("NewKey", NEW_KEY), status="201"),
+                    access="signed_in", problems=(403, 413, 415, 422),
+                    requestBody=body(self.schemas.shared("WantedKey", WANTED_KEY)),
+                ),
+                "delete": self._operation(
+                    "revoke_keys", "auth", "Revoke every API key", ended, access="signed_in", problems=(403,),
+                ),
+            },
+            "/api/auth/keys/{id}": {"delete": self._operation(
+                "revoke_key", "auth", "Revoke one API key", ended, access="signed_in", problems=(403, 404),
                 parameters=[shared("id")],
             )},
             "/api/auth/password": {"post": self._operation(
                 "change_password", "auth", "Choose another password", {"204": {"description": "Changed."}},
-                access="signed_in", problems=(413, 415, 422),
+                access="signed_in", problems=(403, 413, 415, 422),
                 requestBody=body(self.schemas.shared("PasswordChange", PASSWORD)),
             )},
             "/api/auth/me": {"get": self._operation(

@@ -130,6 +130,40 @@ SESSIONS = {
     }}},
     "required": ["data"],
 }  # fmt: skip
+_KEY = {
+    "id": {"type": "string", "format": "uuid"},
+    "name": {"type": "string"},
+    "start": {"type": "string", "description": "How the key begins, to tell it from others."},
+    "scopes": {"type": "array", "items": {"type": "string"}},
+    "created_at": _INSTANT,
+    "expires_at": {"type": ["string", "null"], "format": "date-time"},
+    "used_at": {"type": ["string", "null"], "format": "date-time", "description": "To within ten minutes."},
+}
+API_KEYS = {
+    "type": "object",
+    "properties": {"data": {"type": "array", "items": {
+        "type": "object", "properties": _KEY, "required": list(_KEY),
+    }}},
+    "required": ["data"],
+}  # fmt: skip
+NEW_KEY = {
+    "type": "object",
+    "properties": {**_KEY, "key": {"type": "string", "description": "Shown this once; send it as a bearer token."}},
+    "required": [*_KEY, "key"],
+}
+WANTED_KEY = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "minLength": 1, "maxLength": 100},
+        "scopes": {
+            "type": "array", "minItems": 1, "maxItems": 50, "items": {"type": "string"},
+            "description": "`read create update delete write`, for one model `orders:read`; `actions`, `action:name`.",
+        },
+        "expires_at": {"type": ["string", "null"], "format": "date-time", "description": "Without it, never."},
+    },
+    "required": ["name", "scopes"],
+    "additionalProperties": False,
+}  # fmt: skip
 BATCH = {
     "type": "object",
     "properties": {

@@ -11,6 +11,7 @@ from typing import Literal
 from backstay.model.field import Action, Computed, Entity, Field, Schema, ToMany
 from backstay.model.predicate import NOBODY, Condition, fold, normal
 from backstay.plan.actor import Actor
+from backstay.plan.scope import permitted
 
 Access = Literal["open", "signed_in"]
 Part = Field | Computed | ToMany
@@ -25,6 +26,7 @@ class View:
     signed_in: bool
     roles: frozenset[str]
     everything: bool
+    scopes: frozenset[str] | None = None
 
     def fold(self, condition: Condition) -> Condition:
         """The condition with all that is known of this standing decided."""
@@ -36,6 +38,8 @@ class View:
         Listed is what this standing may do for some record, and for the anonymous also what any account may
         do. What needs a role is listed for those who have it.
         """
+        if not self.everything and not permitted(self.scopes, entity, action):
+            return None
         rule = normal(entity.rules[action])
         for_nobody = fold(rule, False, _NO_ROLES) == NOBODY
         if action == "create" and any(
@@ -80,4 +84,4 @@ class View:
 
 def view(schema: Schema, actor: Actor, everything: bool) -> View:
     """The view of an actor; the developer's own code sees everything."""
-    return View(schema, actor.id is not None, actor.roles, everything or actor.system)
+    return View(schema, actor.id is not None, actor.roles, everything or actor.system, actor.scopes)

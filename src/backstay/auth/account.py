@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -22,10 +22,13 @@ import msgspec
 from backstay.auth.address import canonical_address
 from backstay.auth.form import Opening, parse_change, parse_entry, parse_opening, parse_refresh, refuse
 from backstay.auth.gate import Gate
-from backstay.auth.identify import Identities
+from backstay.auth.identify import Find, Identities
+from backstay.auth.key import Keys
 from backstay.auth.models import AccountCredential
 from backstay.auth.password import Passwords, check_password
+from backstay.auth.person import person
 from backstay.auth.session import HOLDER, Holder, Pair, Sessions, Sitting, holding
+from backstay.auth.token import Purpose
 from backstay.errors import Conflict, Denied, FieldError, Invalid, NotFound, NotSignedIn
 from backstay.model.declare import Model
 from backstay.model.predicate import Compare, Path, Slot
@@ -85,12 +88,14 @@ class Accounts:
     def __init__(
         self, engine: Engine, hooks: Hooks, new_id: Callable[[], str], *,
         lifetime: timedelta = timedelta(days=30), access: timedelta = timedelta(minutes=15),
-        passwords: Passwords | None = None,
+        passwords: Passwords | None = None, actions: Collection[str] = (),
         monotonic: Callable[[], float] = monotonic_seconds,
     ) -> None:  # fmt: skip
         self.passwords = passwords or Passwords()
         self.sessions = Sessions(engine, new_id, lifetime, access)
-        self.identities = Identities(engine, {"access": self.sessions.recognise}, monotonic)
+        self.keys = Keys(engine, self._transaction, self._forget, new_id, actions, monotonic)
+        finders: dict[Purpose, Find] = {"access": self.sessions.recognise, "key": self.keys.recognise}
+        self.identities = Identities(engine, finders, monotonic)
         self.gate = Gate(self.sessions, engine.schema.user.name)
         self._engine = engine
         self._hooks = hooks
@@ -110,6 +115,7 @@ class Accounts:
             return self
         carrying = copy.copy(self)
         carrying._attempt = attempt
+        carrying.keys = self.keys.through(carrying._transaction)
         return carrying
 
     # For everybody.
@@ -174,15 +180,22 @@ class Accounts:
         return pair
 
     async def identify(self, token: str) -> Actor:
-        """Who holds this bearer token. Raises `NotSignedIn` `invalid_token`. Seldom a round trip (`Identities`)."""
-        return await self.identities.identify(token)
+        """Who holds this token, or acts with this API key. Raises `NotSignedIn` `invalid_token`.
+
+        Seldom a round trip (`Identities`).
+        """
+        actor = await self.identities.identify(token)
+        if actor.key:
+            self.keys.note(actor.key)
+        return actor
 
     async def logout(self, token: str) -> None:
         """End the session of this token, at once here and within a second elsewhere. Raises `NotSignedIn`."""
         actor = await self.identify(token)
-        async with self._transaction(actor.id) as tx:
+        user = person(actor)
+        async with self._transaction(user) as tx:
             await self.sessions.end(tx, actor.session)
-        self.identities.forget(actor.id)
+        self.identities.forget(user)
 
     async def me(self, actor: Actor) -> bytes:
         """The signed-in user as JSON, as they may see themself; `{"id"}` where no rule lets them. One round trip."""
@@ -198,25 +211,22 @@ class Accounts:
 
     async def own_sessions(self, actor: Actor) -> list[Sitting]:
         """The sessions of the signed-in user that are alive, the newest first. One round trip."""
-        if actor.id is None:
-            raise NotSignedIn()
+        person(actor)
         return await self.sessions.own(actor)
 
     async def end_session(self, actor: Actor, session: str) -> None:
         """End one session of the signed-in user. Raises `NotFound`, also for the session of somebody else."""
-        if actor.id is None:
-            raise NotSignedIn()
-        async with self._transaction(actor.id) as tx:
-            await self.sessions.end_own(tx, actor.id, session)
-        self.identities.forget(actor.id)
+        user = person(actor)
+        async with self._transaction(user) as tx:
+            await self.sessions.end_own(tx, user, session)
+        self.identities.forget(user)
 
     async def end_other_sessions(self, actor: Actor) -> None:
         """End every session of the signed-in user but the one they ask with."""
-        if actor.id is None:
-            raise NotSignedIn()
-        async with self._transaction(actor.id) as tx:
-            await self.sessions.end_all(tx, actor.id, but=actor.session)
-        self.identities.forget(actor.id)
+        user = person(actor)
+        async with self._transaction(user) as tx:
+            await self.sessions.end_all(tx, user, but=actor.session)
+        self.identities.forget(user)
 
     async def change_password(self, actor: Actor, body: Mapping[str, Any]) -> None:
         """Choose another password with `{"current_password", "new_password"}`; all other sessions end.
@@ -224,20 +234,19 @@ class Accounts:
         Raises `NotSignedIn`, `BadRequest` `unknown_field`, `Invalid` for a new password that may not be chosen or a
         current one that is wrong, `Unavailable`. Nothing is held while hashing.
         """
-        if actor.id is None:
-            raise NotSignedIn()
-        known = await self._credential(_BY_USER, actor.id)
+        user = person(actor)
+        known = await self._credential(_BY_USER, user)
         current, chosen = parse_change(body, known.user.email if known else "")
         right = await self.passwords.verify(known.password_hash if known else None, current)
         if known is None or not right:
             raise _wrong_password()
         password_hash = await self.passwords.hash(chosen)
-        async with self._transaction(actor.id) as tx:
-            await tx.hold(self._user.name, actor.id)  # a log-in that is under way ends first, and its session with it
+        async with self._transaction(user) as tx:
+            await tx.hold(self._user.name, user)  # a log-in that is under way ends first, and its session with it
             if not await self._replace(tx, known, password_hash):
                 raise _wrong_password()  # it was changed meanwhile
-            await self.sessions.end_all(tx, actor.id, but=actor.session)
-        self.identities.forget(actor.id)
+            await self.sessions.end_all(tx, user, but=actor.session)
+        self.identities.forget(user)
 
     # For the command line and own code: no rule applies.
 
@@ -267,12 +276,17 @@ class Accounts:
         """Shut an account and end its sessions, or open it again. Raises `NotFound`."""
         await self._change(email, {"disabled": disabled})
 
-    async def _change(self, email: str, values: Mapping[str, Any]) -> None:
+    async def named(self, email: str) -> str:
+        """The id of the user with an address. Raises `Invalid` where it is none, and `NotFound`."""
         errors: list[FieldError] = []
         address = _address(email, errors)
         refuse(errors)
         if (user := await self._find(address)) is None:
             raise NotFound(f"There is no account {address}.")
+        return user
+
+    async def _change(self, email: str, values: Mapping[str, Any]) -> None:
+        user = await self.named(email)
         async with self._transaction() as tx:
             await tx.write(Update(self._user.name, user, values))
             if values.get("disabled"):
@@ -280,6 +294,9 @@ class Accounts:
         self.identities.forget(user)
 
     # Parts.
+
+    def _forget(self, user: str) -> None:
+        self.identities.forget(user)
 
     @asynccontextmanager
     async def _transaction(self, user: str | None = None) -> AsyncIterator[Transaction]:

@@ -6,20 +6,27 @@ Invariant: only what is named here, or what the user class lets its own owner se
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
 
 from backstay.auth.address import canonical_address
 from backstay.auth.password import LONGEST, check_password
 from backstay.errors import BadRequest, FieldError, Invalid, nearest
 from backstay.model.field import Schema
 from backstay.model.predicate import ANYONE
-from backstay.model.value import Unfit, clean_text
+from backstay.model.value import INSTANT, Kind, Unfit, clean_text, parse
 from backstay.plan.actor import Actor
 from backstay.plan.limits import Limits
 from backstay.plan.resolve import Resolver
+from backstay.plan.scope import canonical, parse_scope
 from backstay.plan.write import names_of, values_of
+
+T = TypeVar("T")
+_NAME = Kind("text", min_length=1, max_length=100)
+_MOST_SCOPES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,37 @@ def parse_opening(body: Mapping[str, Any], schema: Schema, limits: Limits, key: 
     return Opening(key, email, password, values)
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An API key that somebody asks for: its name, its canonical scopes, and its end if it has one."""
+
+    name: str
+    scopes: frozenset[str]
+    expires_at: datetime | None
+
+
+def parse_key(body: Mapping[str, Any], models: Collection[str], actions: Collection[str], now: datetime) -> Wanted:
+    """The body of a new API key. Raises `BadRequest` `unknown_field`, or `Invalid` with every wrong value."""
+    _refuse_unknown("key", body, "name", "scopes", "expires_at")
+    errors = [FieldError(name, "required", "is required.") for name in ("name", "scopes") if name not in body]
+    name = _read(errors, "name", lambda: parse(_NAME, body["name"])) if "name" in body else None
+    end = body.get("expires_at")
+    expires_at = _read(errors, "expires_at", lambda: _later(end, now)) if end is not None else None
+    scopes: list[str | None] = []
+    listed = body.get("scopes", [])
+    if not isinstance(listed, list):
+        errors.append(FieldError("scopes", "wrong_type", "must be a list of texts."))
+    elif len(listed) > _MOST_SCOPES:
+        errors.append(FieldError("scopes", "too_long", f"must have at most {_MOST_SCOPES} entries."))
+    elif not listed and "scopes" in body:
+        errors.append(FieldError("scopes", "too_short", "must name one at least: without any, a key can do nothing."))
+    else:
+        read = [partial(parse_scope, text, models, actions) for text in listed]
+        scopes = [_read(errors, f"scopes[{at}]", one) for at, one in enumerate(read)]
+    refuse(errors)
+    return Wanted(name or "", canonical(scope for scope in scopes if scope is not None), expires_at)
+
+
 def parse_entry(body: Mapping[str, Any]) -> Entry:
     """The body of a log-in. Raises `BadRequest` `unknown_field`, or `Invalid` where the two are not texts."""
     email, password = _texts("log-in", body, "email", "password")
@@ -115,15 +153,37 @@ def refuse(errors: list[FieldError]) -> None:
 
 def _texts(what: str, body: Mapping[str, Any], *named: str) -> list[str]:
     """The texts of a body that has these and nothing else."""
+    _refuse_unknown(what, body, *named)
+    refuse([FieldError(name, "required", "is required.") for name in named if name not in body] + [
+        FieldError(name, "wrong_type", "must be a text.") for name in named if not isinstance(body.get(name, ""), str)
+    ])  # fmt: skip
+    return [body[name] for name in named]
+
+
+def _refuse_unknown(what: str, body: Mapping[str, Any], *named: str) -> None:
+    """Raise `unknown_field` where a body has more than what is named."""
     if unknown := [name for name in body if name not in named]:
         raise BadRequest(
             f'A {what} has no field "{unknown[0]}".{nearest(unknown[0], named)}', code="unknown_field",
             errors=[FieldError(name, "unknown_field", f"is no field of a {what}.") for name in unknown],
         )  # fmt: skip
-    refuse([FieldError(name, "required", "is required.") for name in named if name not in body] + [
-        FieldError(name, "wrong_type", "must be a text.") for name in named if not isinstance(body.get(name, ""), str)
-    ])  # fmt: skip
-    return [body[name] for name in named]
+
+
+def _read(errors: list[FieldError], place: str, read: Callable[[], T]) -> T | None:
+    """What is read at a place of a body, or nothing and one error more."""
+    try:
+        return read()
+    except Unfit as unfit:
+        said = str(unfit)
+        errors.append(FieldError(place, unfit.code, said if said.endswith("?") else f"{said}."))
+        return None
+
+
+def _later(raw: object, now: datetime) -> datetime:
+    moment: datetime = parse(INSTANT, raw)
+    if moment <= now:
+        raise Unfit("out_of_range", "must be in the future")
+    return moment
 
 
 def _short(raw: object) -> str:

@@ -51,5 +51,24 @@ class AccountToken(Model):
         return [unique(self.token_hash), unique(self.refresh_hash)]
 
 
-HIDDEN: tuple[type[Model], ...] = (AccountCredential, AccountSignIn, AccountToken)
+class AccountKey(Model):
+    """An API key: a program acts for a user with it, as far as its scopes go."""
+
+    __revoking__ = ("ended_at", "expires_at", "scopes")
+
+    user: Annotated[User, on_delete("cascade")]
+    name: Annotated[str, at.Len(1, 100)]
+    start: Annotated[str, at.Len(8, 8)]
+    """How the key begins, for its owner to tell it from others."""
+    key_hash: Annotated[str, Format("slug"), at.Len(64, 64)]
+    scopes: list[str]
+    expires_at: datetime | None = None
+    used_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    def indexes(self) -> list[Index]:
+        return [unique(self.key_hash)]
+
+
+HIDDEN: tuple[type[Model], ...] = (AccountCredential, AccountSignIn, AccountToken, AccountKey)
 """For `declare(models, hidden=HIDDEN)`: every application with accounts has them."""

@@ -11,9 +11,9 @@ import re
 from secrets import token_urlsafe
 from typing import Literal
 
-Purpose = Literal["access", "refresh"]
+Purpose = Literal["access", "refresh", "key"]
 
-_PREFIXES: dict[Purpose, str] = {"access": "bst_", "refresh": "bsr_"}
+_PREFIXES: dict[Purpose, str] = {"access": "bst_", "refresh": "bsr_", "key": "bsk_"}
 _PURPOSES = {prefix: purpose for purpose, prefix in _PREFIXES.items()}
 _FORM = re.compile(r"[a-z]{3}_[A-Za-z0-9_-]{43}")
 

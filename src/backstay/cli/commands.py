@@ -1,21 +1,26 @@
-"""The command line: `dev`, `serve`, `check`, `routes`, `openapi`, `user create`."""
+"""The command line: `dev`, `serve`, `check`, `routes`, `openapi`, `user`; `key` is in a file of its own."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from backstay.cli.keys import key
+from backstay.cli.load import with_app
+
 if TYPE_CHECKING:
-    from backstay.app import App, Running
+    from backstay.app import Running
 
 
 @click.group()
 @click.version_option(package_name="backstay")
 def backstay() -> None:
     """The complete backend of a web application, declared in one Python file."""
+
+
+backstay.add_command(key)
 
 
 def _environment(file: str, env: str, host: str | None, port: int | None, database: str | None) -> Any:
@@ -31,26 +36,6 @@ def _environment(file: str, env: str, host: str | None, port: int | None, databa
         return read_settings()
     except ValueError as error:
         raise click.ClickException(str(error)) from None
-
-
-def _with_app(app: App, work: Callable[[Running], Awaitable[Any]], *, extend: bool | None = None) -> Any:
-    """Start the application, do something with it, stop it."""
-    import asyncio
-
-    from backstay.errors import Problem
-
-    async def run() -> Any:
-        running = await app.start(extend=extend)
-        try:
-            return await work(running)
-        finally:
-            await app.stop()
-
-    try:
-        return asyncio.run(run())
-    except Problem as problem:
-        lines = [problem.detail, *(f"  {e.path}: {e.message}" for e in problem.errors)]
-        raise click.ClickException("\n".join(lines)) from None
 
 
 @backstay.command()
@@ -70,7 +55,7 @@ def dev(file: str, host: str | None, port: int | None, database: str | None, rel
     async def seed(running: Running) -> int:
         return await app.seed_if_empty()
 
-    seeded = _with_app(app, seed, extend=True)
+    seeded = with_app(app, seed, extend=True)
     base = f"http://{'localhost' if settings.host in ('127.0.0.1', '0.0.0.0') else settings.host}:{settings.port}"
     where = settings.database.removeprefix("sqlite:///")
     kind = "SQLite" if settings.database.startswith("sqlite") else "PostgreSQL"
@@ -105,7 +90,7 @@ def serve(file: str, host: str | None, port: int | None, workers: int, database:
     async def nothing(running: Running) -> None:
         return None
 
-    _with_app(app, nothing, extend=True)
+    with_app(app, nothing, extend=True)
     _serve(settings.host, settings.port, workers, reload=None)
 
 
@@ -197,7 +182,7 @@ def user_create(file: str, email: str, roles: tuple[str, ...], name: str, passwo
         fields = {"name": name} if name else {}
         return await running.accounts.create_user(email, secret, list(roles), **fields)
 
-    key = _with_app(app, create, extend=True)
+    key = with_app(app, create, extend=True)
     click.echo(f"Created {email} ({', '.join(roles) or 'no role'}): {key}")
 
 
@@ -212,7 +197,7 @@ def user_roles(file: str, email: str, roles: tuple[str, ...]) -> None:
     async def change(running: Running) -> None:
         await running.accounts.set_roles(email, roles)
 
-    _with_app(load_app(file), change)
+    with_app(load_app(file), change)
     click.echo(f"{email} has {', '.join(roles) or 'no role'} now.")
 
 
@@ -227,7 +212,7 @@ def user_disable(file: str, email: str, undo: bool) -> None:
     async def change(running: Running) -> None:
         await running.accounts.disable(email, not undo)
 
-    _with_app(load_app(file), change)
+    with_app(load_app(file), change)
     click.echo(f"{email} is {'open' if undo else 'disabled'} now.")
 
 
@@ -246,7 +231,7 @@ def outbox_list(file: str, as_json: bool) -> None:
     async def look(running: Running) -> Any:
         return await running.outbox.positions.given_up()
 
-    found = _with_app(load_app(file), look)
+    found = with_app(load_app(file), look)
     if as_json:
         import msgspec
 
@@ -269,6 +254,6 @@ def outbox_retry(file: str, reaction: str, position: int) -> None:
     async def again(running: Running) -> bool:
         return await running.outbox.positions.again(reaction, position)
 
-    if not _with_app(load_app(file), again):
+    if not with_app(load_app(file), again):
         raise click.ClickException(f"{reaction} was not given up on at {position}: backstay outbox list {file}")
     click.echo(f"{reaction} will be told of {position} again.")

@@ -1,18 +1,20 @@
-"""From the path of the user's file to its `App`, with errors that say where and what to do."""
+"""From the path of the user's file to its `App`, and what is done with it, with errors that say what to do."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from backstay.app import App
+    from backstay.app import App, Running
 
+T = TypeVar("T")
 FILE_VARIABLE = "BACKSTAY_APP_FILE"
 
 
@@ -41,6 +43,26 @@ def load_app(file: str) -> App:
         hint = f"write backstay dev {path_text}:app" if found else 'add app = App("name", models=[...])'
         raise click.ClickException(f"{path_text} has {'several applications' if found else 'no App'}: {hint}.")
     return app
+
+
+def with_app(app: App, work: Callable[[Running], Awaitable[T]], *, extend: bool | None = None) -> T:
+    """Start the application, do something with it, stop it. A problem ends the command with what it says."""
+    import asyncio
+
+    from backstay.errors import Problem
+
+    async def run() -> T:
+        running = await app.start(extend=extend)
+        try:
+            return await work(running)
+        finally:
+            await app.stop()
+
+    try:
+        return asyncio.run(run())
+    except Problem as problem:
+        lines = [problem.detail, *(f"  {e.path}: {e.message}" for e in problem.errors)]
+        raise click.ClickException("\n".join(lines)) from None
 
 
 def served() -> App:

@@ -40,6 +40,7 @@ from backstay.model.predicate import (
 from backstay.model.value import INSTANT, INTEGER, TEXT, Kind, Unfit, calculated, minor_units, parse, plain
 from backstay.plan.actor import Actor
 from backstay.plan.limits import Limits
+from backstay.plan.scope import out_of_scope, permitted
 from backstay.plan.tree import (
     FALSE,
     TRUE,
@@ -158,9 +159,14 @@ class Resolver:
         return fold(normal(condition), self.actor.id is not None, self.actor.roles)
 
     def rule(self, entity: Entity, action: Action) -> Condition:
-        """The rule of an action for this actor; the decision is kept."""
+        """The rule of an action for this actor; the decision is kept.
+
+        Raises `insufficient_scope` for an API key whose scopes do not name it: every way to a record asks here.
+        """
         if self.actor.system:
             return ANYONE
+        if not permitted(self.actor.scopes, entity, action):
+            raise out_of_scope(f"{entity.plural}:{action}")
         key = (entity.name, action)
         if (known := self._rules.get(key)) is None:
             known = self._rules[key] = self.fold(entity.rules[action])

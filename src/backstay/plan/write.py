@@ -37,7 +37,9 @@ from backstay.plan.ask import Create, Delete, Update, Write
 from backstay.plan.limits import Limits
 from backstay.plan.planner import content_of, refusal
 from backstay.plan.resolve import Kept, Resolver, every
+from backstay.plan.scope import permitted
 from backstay.plan.tree import (
+    FALSE,
     TRUE,
     Check,
     Column,
@@ -49,6 +51,7 @@ from backstay.plan.tree import (
     Param,
     ParamSpec,
     Record,
+    Source,
     WritePlan,
 )
 
@@ -334,6 +337,13 @@ def _visible(schema: Schema, actor: Actor, limits: Limits, entity: Entity) -> Ch
     return Check(source, _key(resolver, entity), tuple(resolver.params))
 
 
+def _unseen(schema: Schema, actor: Actor, limits: Limits, entity: Entity) -> Check:
+    """The check that no record passes."""
+    resolver = Resolver(schema, actor, limits)
+    source = Source(entity, resolver.frame(entity).scope, FALSE)
+    return Check(source, _key(resolver, entity), tuple(resolver.params))
+
+
 def _sets(
     schema: Schema, actor: Actor, limits: Limits, entity: Entity, sets: Mapping[str, Operand]
 ) -> tuple[tuple[tuple[Field, Expr], ...], tuple[ParamSpec, ...]]:
@@ -414,8 +424,14 @@ def _sight(
     """What is referred to must be visible to whoever refers to it, so that no reference tells what exists."""
     if actor.system:
         return {}
-    parts: list[Field | ToMany] = [*names.fields.values(), *unsaid, *names.relations.values()]
-    return {part.name: _visible(schema, actor, limits, part.target) for part in parts if part.target is not None}
+    said: list[Field | ToMany] = [*names.fields.values(), *names.relations.values()]
+    found = {part.name: _visible(schema, actor, limits, part.target) for part in said if part.target is not None}
+    for part in unsaid:
+        if part.target is not None and permitted(actor.scopes, part.target, "read"):
+            found[part.name] = _visible(schema, actor, limits, part.target)
+        elif part.target is not None:  # a key need not name what nobody speaks of
+            found[part.name] = _unseen(schema, actor, limits, part.target)
+    return found
 
 
 def _links(shape: Shape, given: Mapping[str, Any], members: tuple[Members, ...]) -> tuple[LinkCheck, ...]:

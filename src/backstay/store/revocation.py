@@ -28,9 +28,9 @@ class _Watched:
     columns: tuple[str, ...]
 
 
-def slot_of(user: str) -> str:
+def slot_of(user: object) -> str:
     """The slot of a user: one in 256, so that few others are looked up again with them and few writers meet there."""
-    return user[-_DIGITS:]
+    return str(user)[-_DIGITS:]
 
 
 async def read_revocations(store: Store) -> Mapping[str, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from backstay.model.symbol import RowSymbol, condition, is_record, key_of, opera
 from backstay.model.value import Unfit, parse, plain
 from backstay.plan.actor import Actor
 from backstay.plan.ask import Ask, Create, Delete, Listing, Nested, One, Selection, Sort, Update
+from backstay.plan.scope import unscoped
 from backstay.plan.tree import Members, WritePlan
 from backstay.plan.write import filled_by_table, parse_field, plan_write
 from backstay.store import rows
@@ -114,7 +115,10 @@ class Transaction:
     @property
     def as_system(self) -> Transaction:
         """The same transaction with the authority of your own code: no rule applies, constraints still do."""
-        actor = Actor(self.actor.id, self.actor.roles, True, self.actor.session)
+        return self._acting(replace(self.actor, system=True))
+
+    def _acting(self, actor: Actor) -> Transaction:
+        """The same transaction with the rights of another actor."""
         return Transaction(self._engine, self._writing, actor, self._hooks, self._new_id, self._writer)
 
     # Reading.
@@ -346,8 +350,9 @@ class Transaction:
         record = instance(plan.entity, {**old, **plan.values})
         shown = taken(plan.entity, record)
         extra = (instance(plan.entity, old),) if plan.action == "update" else ()
+        tx = self if self.actor.scopes is None else self._acting(unscoped(self.actor))
         for hook in hooks:
-            await hook(self, record, *extra)
+            await hook(tx, record, *extra)
         if when == "before" and plan.action != "delete":
             errors = []
             held = taken(plan.entity, record)

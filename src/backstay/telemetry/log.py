@@ -48,9 +48,9 @@ class Log:
 
     def request(
         self, request_id: str, method: str, path: str, status: int, seconds: float, actor: str | None,
-        error: BaseException | None, code: str = "", client: str = "",
+        error: BaseException | None, code: str = "", client: str = "", key: str = "",
     ) -> None:  # fmt: skip
-        """The line of one request."""
+        """The line of one request; `key` is the id of the API key it came with."""
         level = "error" if status >= 500 else "info"
         if LEVELS[level] < self.level:
             return
@@ -62,6 +62,7 @@ class Log:
             self._stamp = datetime.fromtimestamp(self._second, UTC).isoformat()[:19]
         if self.json:
             whom = f',"actor":"{actor}"' if actor is not None else ""
+            whom += f',"key":"{key}"' if key else ""
             why = f',"code":"{code}"' if code else ""
             where = f',"client":"{client}"' if client else ""
             self._put(
