@@ -17,6 +17,7 @@ from backstay.model.field import Schema
 from backstay.plan.limits import Limits
 from backstay.store.bell import Bell
 from backstay.store.dialect import quoted
+from backstay.store.inside import enter, leave
 from backstay.store.port import Broken, Taken
 from backstay.store.postgres_dialect import PostgresDialect
 from backstay.store.sequencer import LOCK, Sequencer, stamp
@@ -172,12 +173,14 @@ class PostgresStore:
     async def transaction(self) -> AsyncIterator[PostgresTransaction]:
         """BEGIN to COMMIT; an error rolls all of it back."""
         connection = await self._take()
+        block = enter()
         try:
             async with connection.raw.transaction():
                 yield PostgresTransaction(self, connection)
         except (OSError, asyncpg.PostgresConnectionError):
             raise Unavailable("PostgreSQL does not answer.") from None
         finally:
+            leave(block)
             self._give(connection)
 
     def ring(self) -> None:

@@ -160,15 +160,23 @@ class Attempt:
         self._holder: asyncio.Task[Any] | None = None
         self._ended: asyncio.Future[None] | None = None
 
-    async def claim(self, writing: Writing) -> bool:
-        """Whether this transaction carries the record, and not one before it. Raises `Repeated`."""
-        while self._ended is not None:  # another one of this request does, and may still fail
+    @property
+    def held(self) -> bool:
+        """Whether a transaction of this request carries the record, and may still fail."""
+        return self._ended is not None
+
+    async def turn(self) -> None:
+        """Wait until no other transaction of this request carries the record; not while one is open here."""
+        while self._ended is not None:
             if asyncio.current_task() is self._holder:
                 raise RuntimeError("A request with an Idempotency-Key has one transaction open at a time.")
             try:
                 await asyncio.wait_for(asyncio.shield(self._ended), TURN)
             except TimeoutError:
                 raise Unavailable("Another transaction of this request does not end.") from None
+
+    async def claim(self, writing: Writing) -> bool:
+        """Whether this transaction carries the record, and not one before it. Raises `Repeated`."""
         if self.committed:
             return False
         self._ended, self._holder = asyncio.get_running_loop().create_future(), asyncio.current_task()
@@ -213,9 +221,14 @@ async def carrying(store: Store, attempt: Attempt | None) -> AsyncIterator[Writi
         return
     carries = False
     try:
-        async with store.transaction() as writing:
-            carries = await attempt.claim(writing)
-            yield writing
+        while True:
+            await attempt.turn()
+            async with store.transaction() as writing:
+                if attempt.held:  # by one that was quicker
+                    continue
+                carries = await attempt.claim(writing)
+                yield writing
+                break
     except BaseException:
         if carries:
             attempt.end(committed=False)

@@ -1,4 +1,4 @@
-"""SQLite by apsw: reads on the event loop, one writer at a time, everything acknowledged is on disk.
+"""SQLite by apsw: reads on the event loop, writes in groups that share a commit, all that is acknowledged on disk.
 
 `synchronous=FULL` and WAL are set here and not by the operator. A read that takes longer than the loop can spare
 is interrupted, run again on a thread of its own, and its statement is remembered as expensive.
@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import suppress
+from math import inf
 from typing import Any
 
 import apsw
@@ -21,9 +22,10 @@ from backstay.model.field import Schema
 from backstay.plan.limits import Limits
 from backstay.store.bell import Bell
 from backstay.store.dialect import quoted
-from backstay.store.port import Broken, Taken
 from backstay.store.sql import Statement
+from backstay.store.sqlite_commit import GroupCommit, SQLiteTransaction
 from backstay.store.sqlite_dialect import SQLiteDialect
+from backstay.store.sqlite_turn import WriteTurn
 
 Rows = list[Any]
 SAFE_VERSION = (3, 51, 3)
@@ -34,46 +36,33 @@ _THREADS = 2
 _LISTEN = 0.05  # seconds between two looks for what other processes wrote
 
 
-class SQLiteTransaction:
-    """The one writer, between BEGIN and COMMIT."""
-
-    def __init__(self, store: SQLiteStore) -> None:
-        self._store = store
-
-    async def run(self, text: str, values: Sequence[Any]) -> Rows:
-        """The rows of one statement."""
-        return self._store._write(text, values)
-
-    async def number(self, sequence: str) -> int:
-        """The next number of a named sequence."""
-        rows = self._store._write(
-            'INSERT INTO "_sequences" VALUES (?1, 1) '
-            "ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value",
-            (sequence,),
-        )
-        return int(rows[0][0])
-
-
 class SQLiteStore:
-    """One SQLite file (or memory), held by one process."""
+    """One SQLite file (or memory), as one process sees it; other processes may write to the file too."""
 
     def __init__(self, path: str, limits: Limits | None = None) -> None:
         self.path = path
         self.dialect = SQLiteDialect()
-        self.statements = 0
         self.bell = Bell()
         self._listening: asyncio.Task[None] | None = None
+        self._reads = 0
         self._limits = limits or Limits()
         self._uri = "file::memory:?cache=private" if path == ":memory:" else path
-        self._lock = asyncio.Lock()
-        self._line: dict[object, float] = {}
+        self._writer = GroupCommit(lambda: self._connect(), WriteTurn(path) if path != ":memory:" else None)
         # Instructions and not time: a busy machine must not turn a cheap statement into an expensive one.
         self._budget = self._limits.max_steps_on_loop // _STEPS
         self._steps = _IDLE
         self._spare: list[apsw.Connection] = []
         self._pool: ThreadPoolExecutor | None = None
         self._reader: apsw.Connection
-        self._writer: apsw.Connection
+
+    @property
+    def statements(self) -> int:
+        """Data statements run since the start."""
+        return self._reads + self._writer.statements
+
+    @statements.setter
+    def statements(self, number: int) -> None:
+        self._reads = number - self._writer.statements
 
     async def open(self) -> None:
         """Open the file, creating it and its folder where needed."""
@@ -84,10 +73,10 @@ class SQLiteStore:
             )
         if self.path != ":memory:":
             make_folder(self.path)
-        self._writer = self._connect()
-        self._writer.execute("PRAGMA journal_mode = WAL")
+        self._writer.open()
+        assert self._writer.connection is not None
         # One connection serves both in memory, which has no file to share.
-        self._reader = self._writer if self.path == ":memory:" else self._connect(query_only=True)
+        self._reader = self._writer.connection if self.path == ":memory:" else self._connect(query_only=True)
         self._reader.set_progress_handler(self._late, _STEPS)
 
     def _connect(self, *, query_only: bool = False) -> apsw.Connection:
@@ -98,19 +87,22 @@ class SQLiteStore:
             connection.execute(f"PRAGMA {pragma}")
         if query_only:
             connection.execute("PRAGMA query_only = ON")
+        else:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.set_busy_timeout(0)  # it waits for its turn, and on a thread
         return connection
 
     async def close(self) -> None:
-        """Close the file; the write-ahead log is folded in."""
+        """Close the file; the write-ahead log is folded in, unless the disk does not let us."""
         if self._listening is not None:
             self._listening.cancel()
             self._listening = None
         if self._pool is not None:
             self._pool.shutdown()
-        for connection in self._spare:
-            connection.close()
-        self._reader.close()
-        self._writer.close()
+        await self._writer.close()
+        for connection in (*self._spare, self._reader):
+            with suppress(apsw.Error):
+                connection.close()
 
     def _late(self) -> bool:
         self._steps += 1
@@ -118,7 +110,7 @@ class SQLiteStore:
 
     async def read(self, statement: Statement, values: Sequence[Any]) -> Rows:
         """The rows of a compiled plan."""
-        self.statements += 1
+        self._reads += 1
         if statement.apart and self.path != ":memory:":
             statement.apart -= 1
             return await self._read_apart(statement.text, values)
@@ -155,51 +147,11 @@ class SQLiteStore:
 
     def waiting(self) -> float:
         """For how many seconds the first in line has waited for the writer."""
-        return time.monotonic() - next(iter(self._line.values())) if self._line else 0.0
+        return self._writer.waiting()
 
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """The writer, when all who came before are done with it."""
-        place = object()
-        self._line[place] = time.monotonic()
-        try:
-            await self._lock.acquire()
-        finally:
-            del self._line[place]
-        try:
-            yield
-        finally:
-            self._lock.release()
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[SQLiteTransaction]:
-        """BEGIN IMMEDIATE to COMMIT; an error rolls all of it back."""
-        async with self._turn():
-            try:
-                self._writer.execute("BEGIN IMMEDIATE")
-            except apsw.BusyError:
-                raise Unavailable("The database is busy with another writer.") from None
-            try:
-                yield SQLiteTransaction(self)
-            except BaseException:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
-                raise
-            try:
-                self._writer.execute("COMMIT")
-            except apsw.Error:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
-                raise Unavailable("The change could not be made durable.") from None
-
-    def _write(self, text: str, values: Sequence[Any]) -> Rows:
-        self.statements += 1
-        try:
-            return self._writer.execute(text, values).fetchall()
-        except apsw.ConstraintError as error:
-            raise _constraint(error) from None
-        except (apsw.FullError, apsw.IOError, apsw.BusyError):
-            raise Unavailable("The database cannot be written just now.") from None
+    def transaction(self) -> SQLiteTransaction:
+        """A savepoint in the transaction that is shared with others; where its block ends, it is on the disk."""
+        return SQLiteTransaction(self._writer, self._limits.max_statement_ms / 1000)
 
     def ring(self) -> None:
         """Say that changes were committed here."""
@@ -237,7 +189,7 @@ class SQLiteStore:
 
         dialect = sqlite.dialect()
         done: list[str] = []
-        async with self.transaction() as tx:
+        async with SQLiteTransaction(self._writer, inf) as tx:  # an index of a large table takes its time
             names = {row[0] for row in await tx.run("SELECT name FROM sqlite_master", ())}
             if not names:
                 for text in sqlite_beginning(schema):
@@ -271,12 +223,3 @@ class SQLiteStore:
 def make_folder(path: str) -> None:
     """The folder of a database file, readable by its owner alone where it has to be made."""
     os.makedirs(os.path.dirname(os.path.abspath(path)), mode=0o700, exist_ok=True)
-
-
-def _constraint(error: apsw.ConstraintError) -> Exception:
-    message = str(error)
-    if "UNIQUE" in message:
-        return Taken(message.split(": ", 1)[-1])
-    if "FOREIGN KEY" in message:
-        return Broken("foreign")
-    return Broken("check", message.split(": ", 1)[-1])
