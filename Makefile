@@ -12,7 +12,7 @@ PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CODE := src tests $(wildcard examples benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev-setup test lint format oracle changes bench lock clean
+.PHONY: help run dev-setup test lint format oracle changes migrations bench lock clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ oracle: dev-setup  ## random questions against the naive answerer, longer than i
 
 changes: dev-setup  ## kill writers for a minute while a reader of the change log looks on
 	CHANGES_SECONDS=60 $(BIN)/pytest -s tests/store/test_killed_writers.py
+
+migrations: dev-setup  ## kill migrations of 100,000 records fifty times
+	MIGRATION_KILLS=50 MIGRATION_ROWS=100000 $(BIN)/pytest -s tests/store/test_killed_migrations.py
 
 bench: benchmarks/$(VENV)/installed  ## measure Backstay and its peers side by side
 	benchmarks/$(BIN)/python -m benchmarks

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from backstay.model.rule import signed_in as signed_in
     from backstay.model.rule import starts_with as starts_with
     from backstay.model.rule import unique as unique
+    from backstay.model.rule import was as was
     from backstay.model.value import URL as URL
     from backstay.model.value import BigInt as BigInt
     from backstay.model.value import Currency as Currency
@@ -75,7 +76,7 @@ _PLACES = {
     "model.rule": (
         "Many", "Rules", "anyone", "choose", "coalesce", "computed", "contains", "current_user", "icontains", "index",
         "is_null", "made_from", "many", "new", "nobody", "not_", "now", "old", "on_delete", "one_of", "role",
-        "searchable", "sequence", "signed_in", "starts_with", "unique",
+        "searchable", "sequence", "signed_in", "starts_with", "unique", "was",
     ),
     "model.value": (
         "URL", "BigInt", "Currency", "Digits", "Email", "Encrypted", "Json", "Money", "Pattern",

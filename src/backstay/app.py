@@ -6,7 +6,7 @@ Invariant: an `App` that exists has a declaration without mistakes, and it is pl
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeAlias, TypeVar, overload
 
@@ -38,6 +38,7 @@ from backstay.store.context import Context
 from backstay.store.engine import Engine
 from backstay.store.identity import uuid7_maker
 from backstay.store.keyring import KeyRing, ring_of
+from backstay.store.migrate import keep_up
 from backstay.store.port import Store
 from backstay.store.repeat import Attempt, Repeats
 from backstay.store.transaction import Hooks, Moment, Transaction
@@ -235,7 +236,11 @@ class App:
         settings = settings or self.settings or read_settings()
         store = store or open_store(settings, self.limits)
         await store.open()
-        done = await store.extend(self.schema) if extend or (extend is None and settings.development) else []
+        done: list[str] = []
+        if extend is not False:
+            done = await keep_up(
+                store, self.schema, clock or (lambda: datetime.now(UTC)), development=settings.development
+            )
         self._running = Running(self, settings, store, clock=clock, new_id=new_id, passwords=passwords)
         await self._running.engine.changes.open()
         await self._running.outbox.open()

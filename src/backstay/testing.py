@@ -8,7 +8,7 @@ for each of them.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -344,7 +344,7 @@ class Trial:
             raise RuntimeError(f"The database has {' and '.join(there)}: give tests an empty one of their own.")
 
     async def _empty(self) -> None:
-        kept = {"_state"}  # the epoch and the last position stay, as they do for a reader
+        kept = {"_state", "_migrations"}  # the epoch and the last position stay, as they do for a reader
         names = ", ".join(quoted(name) for name in tables(self.app.schema, "postgres").tables if name not in kept)
         async with self._store.transaction() as writing:
             await writing.run(f"TRUNCATE {names}", ())
@@ -379,6 +379,9 @@ class _Watched:
     def bell(self, bell: Bell) -> None:
         self._store.bell = bell
 
+    def migrating(self) -> AbstractAsyncContextManager[Writing]:
+        return self._store.migrating()
+
     def ring(self) -> None:
         self._store.ring()
 
@@ -397,8 +400,11 @@ class _Watched:
     async def close(self) -> None:
         await self._store.close()
 
-    async def extend(self, schema: Schema) -> list[str]:
-        return await self._store.extend(schema)
+    async def names(self) -> set[str]:
+        return await self._store.names()
+
+    async def extend(self, schema: Schema, *, own: bool = False) -> list[str]:
+        return await self._store.extend(schema, own=own)
 
     async def read(self, statement: Statement, values: Sequence[Any]) -> list[Any]:
         if _SESSIONS not in statement.text:

@@ -9,6 +9,7 @@ import click
 
 from backstay.cli.keys import key
 from backstay.cli.load import with_app
+from backstay.cli.migrate import migrate
 
 if TYPE_CHECKING:
     from backstay.app import Running
@@ -257,3 +258,6 @@ def outbox_retry(file: str, reaction: str, position: int) -> None:
     if not with_app(load_app(file), again):
         raise click.ClickException(f"{reaction} was not given up on at {position}: backstay outbox list {file}")
     click.echo(f"{reaction} will be told of {position} again.")
+
+
+backstay.add_command(migrate)

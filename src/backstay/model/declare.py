@@ -35,6 +35,7 @@ from backstay.errors import Mistake, nearest
 from backstay.model.field import Default, Entity, Field, OnDelete
 from backstay.model.rule import (
     DeleteRule,
+    FormerName,
     Instant,
     Many,
     ManyRule,
@@ -90,6 +91,7 @@ class Model(metaclass=ModelMeta):
 
     __entity__: ClassVar[bool] = True
     __plural__: ClassVar[str] = ""
+    __was__: ClassVar[str] = ""
     __revoking__: ClassVar[tuple[str, ...]] = ()
     """The fields whose change takes rights away from the user that a record belongs to (`store/revocation.py`)."""
 
@@ -208,7 +210,9 @@ class Reader:
         self.user = user
         self.existing = {entity.model: entity for entity in existing}
         self.entities = {
-            name: Entity(name, model.__plural__ or plural_of(name), model, (model.__doc__ or "").strip())
+            name: Entity(
+                name, model.__plural__ or plural_of(name), model, (model.__doc__ or "").strip(), was=model.__was__
+            )
             for name, model in self.models.items()
         }
         self.many_rules: dict[tuple[str, str], tuple[type, ManyRule]] = {}
@@ -298,6 +302,7 @@ class Reader:
             target=target_entity, on_delete=action,
             doc=next((e.documentation for e in extras if isinstance(e, at.DocInfo)), ""), label=label,
             on_update=Default("now") if name == "updated_at" else None,
+            was=next((e.name for e in extras if isinstance(e, FormerName)), ""),
         )  # fmt: skip
         if label:
             entity.sealed = (*entity.sealed, name)
@@ -435,6 +440,7 @@ class Reader:
                     | Digits()
                     | Currency()
                     | DeleteRule()
+                    | FormerName()
                     | Sealing()
                     | SealedAs()
                     | at.DocInfo()

@@ -52,6 +52,8 @@ class Field:
     read: Condition = ANYONE
     write: Condition = ANYONE
     doc: str = ""
+    was: str = ""
+    """What it was called before, for a migration."""
     label: str = ""
     """What an encrypted value is bound to: the model and the field it was sealed for."""
     on_update: Default | None = None
@@ -177,6 +179,8 @@ class Entity:
     sealed: tuple[str, ...] = ()
     """The names of its encrypted fields."""
     hidden: bool = False
+    was: str = ""
+    """What the model was called before, for a migration."""
     made: bool = False
     """Made for a relation by `many(through=True)`, and not declared."""
     existing: Existing | None = None

@@ -188,6 +188,21 @@ def on_delete(action: OnDelete) -> DeleteRule:
 
 
 @dataclass(frozen=True, slots=True)
+class FormerName:
+    """What a field was called before."""
+
+    name: str
+
+
+def was(name: str) -> FormerName:
+    """Beside a field that was renamed, `title: Annotated[str, was("name")]`: its values are kept, and nothing guesses.
+
+    It can go once every database has been migrated. A model that was renamed says `__was__ = "OldName"`.
+    """
+    return FormerName(name)
+
+
+@dataclass(frozen=True, slots=True)
 class ManyRule:
     """How a to-many relation finds its records; made by `many(...)`."""
 

@@ -115,6 +115,22 @@ def deliveries(metadata: sa.MetaData, dialect: str) -> None:
     sa.Index("ix__deliveries_due", table.c.consumer, table.c.given_up, table.c.due)
 
 
+def migrations(metadata: sa.MetaData, dialect: str) -> None:
+    """Which declarations the database has followed, and what each step there set aside (`store/migrate.py`)."""
+    text, number = _kinds(dialect)
+    sa.Table(
+        "_migrations", metadata,
+        sa.Column("number", number, primary_key=True, autoincrement=False),
+        sa.Column("name", text, nullable=False),
+        sa.Column("at", number, nullable=False),
+        sa.Column("took", number, nullable=False),
+        sa.Column("snapshot", text, nullable=False),
+        sa.Column("aside", text, nullable=False),
+        sa.Column("state", text, nullable=False),
+        sqlite_strict=True,
+    )  # fmt: skip
+
+
 def repeats(metadata: sa.MetaData, dialect: str) -> None:
     """What was done for requests that carry a key, until it expires (`store/repeat.py`); times are whole seconds."""
     text, number = _kinds(dialect)
@@ -139,6 +155,7 @@ def _kinds(dialect: str) -> tuple[Any, Any]:
 
 KEPT: tuple[Callable[[sa.MetaData, str], None], ...] = (
     sequences,
+    migrations,
     revocations,
     changes,
     state,

@@ -64,6 +64,10 @@ class Store(Protocol):
     async def read(self, statement: Statement, values: Sequence[Any]) -> list[Any]: ...
     async def run(self, text: str, values: Sequence[Any]) -> list[Any]: ...
     def transaction(self) -> AbstractAsyncContextManager[Writing]: ...
+    def migrating(self) -> AbstractAsyncContextManager[Writing]:
+        """A transaction in which tables are changed: nobody else writes, references are checked at its end."""
+        ...
+
     def ring(self) -> None:
         """Say that changes were committed here."""
         ...
@@ -76,6 +80,13 @@ class Store(Protocol):
         """Give every committed change its position now, where that is not done by the commit itself."""
         ...
 
-    async def extend(self, schema: Schema) -> list[str]:
-        """Create what the schema needs and the database lacks; returns a sentence for each thing done."""
+    async def names(self) -> set[str]:
+        """The tables that there are."""
+        ...
+
+    async def extend(self, schema: Schema, *, own: bool = False) -> list[str]:
+        """Create what the schema needs and the database lacks; returns a sentence for each thing done.
+
+        With `own` only what Backstay keeps for itself.
+        """
         ...

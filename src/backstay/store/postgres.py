@@ -183,6 +183,15 @@ class PostgresStore:
             leave(block)
             self._give(connection)
 
+    @asynccontextmanager
+    async def migrating(self) -> AsyncIterator[PostgresTransaction]:
+        """One at a time, as long as it takes; it waits five seconds for a table and holds up nobody longer."""
+        async with self.transaction() as tx:
+            await tx.run("SELECT pg_advisory_xact_lock(8242711)::text", ())
+            await tx.run("SET LOCAL statement_timeout = 0", ())
+            await tx.run("SET LOCAL lock_timeout = '5s'", ())
+            yield tx
+
     def ring(self) -> None:
         """Say that changes were committed here: the sequencer numbers them, and rings then."""
         self._sequencer.written()
@@ -202,8 +211,27 @@ class PostgresStore:
         finally:
             self._give(connection)
 
-    async def extend(self, schema: Schema) -> list[str]:
-        """Create tables, columns and indexes that are missing; one process at a time does it."""
+    async def alone(self, text: str) -> bool:
+        """Run a statement that stands in no transaction; whether the database was free for it."""
+        connection = await self._take()
+        try:
+            await connection.raw.execute(text, timeout=600)
+        except asyncpg.ObjectInUseError:
+            return False
+        finally:
+            self._give(connection)
+        return True
+
+    async def names(self) -> set[str]:
+        """The tables that there are."""
+        rows = await self.run("SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()", ())
+        return {row[0].decode() for row in rows}
+
+    async def extend(self, schema: Schema, *, own: bool = False) -> list[str]:
+        """Create tables, columns and indexes that are missing; one process at a time does it.
+
+        With `own` only those of Backstay's own.
+        """
         from sqlalchemy.dialects import postgresql
 
         from backstay.store.revocation import postgres_triggers
@@ -225,6 +253,8 @@ class PostgresStore:
                 await tx.run(f"CREATE SEQUENCE IF NOT EXISTS {quoted(f'_seq_{name}')}", ())
             made = tables(schema, "postgres").tables.values()
             for table in made:
+                if own and not table.name.startswith("_"):
+                    continue
                 creating = create_statements(table, dialect)
                 if table.name not in names:
                     for text in creating:
@@ -244,7 +274,7 @@ class PostgresStore:
             links = {row[0].decode() for row in rows}
             for table in made:
                 for name, text in link_statements(table, dialect).items():
-                    if name not in links:
+                    if name not in links and not own:
                         await tx.run(text, ())
             rows = await tx.run(
                 "SELECT tgname::text FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid "

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from math import inf
 from typing import Any
 
@@ -22,8 +22,9 @@ from backstay.model.field import Schema
 from backstay.plan.limits import Limits
 from backstay.store.bell import Bell
 from backstay.store.dialect import quoted
+from backstay.store.port import Broken
 from backstay.store.sql import Statement
-from backstay.store.sqlite_commit import GroupCommit, SQLiteTransaction
+from backstay.store.sqlite_commit import GroupCommit, SQLiteTransaction, refusal_of
 from backstay.store.sqlite_dialect import SQLiteDialect
 from backstay.store.sqlite_turn import WriteTurn
 
@@ -34,6 +35,24 @@ _IDLE = -(2**62)
 _APART = 100  # how often a statement that was too long runs on a thread before the loop tries it again
 _THREADS = 2
 _LISTEN = 0.05  # seconds between two looks for what other processes wrote
+
+
+class SQLiteMigration:
+    """The transaction of a migration."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    async def run(self, text: str, values: Sequence[Any]) -> Rows:
+        """The rows of one statement."""
+        try:
+            return self._connection.execute(text, values).fetchall()
+        except apsw.ConstraintError as error:
+            raise refusal_of(error) from None
+
+    async def number(self, sequence: str) -> int:
+        """No record is added by a migration."""
+        raise NotImplementedError("A migration adds no record.")
 
 
 class SQLiteStore:
@@ -153,6 +172,36 @@ class SQLiteStore:
         """A savepoint in the transaction that is shared with others; where its block ends, it is on the disk."""
         return SQLiteTransaction(self._writer, self._limits.max_statement_ms / 1000)
 
+    @asynccontextmanager
+    async def migrating(self) -> AsyncIterator[SQLiteMigration]:
+        """A transaction of its own, that nobody shares: foreign keys are off in it, and looked at when all is done.
+
+        With them on, making a table anew would empty those that refer to it. It waits a minute for other writers.
+        """
+        connection = self._reader if self.path == ":memory:" else self._connect()
+        authorizer, connection.authorizer = connection.authorizer, None
+        connection.set_busy_timeout(60_000)
+        try:
+            connection.execute("PRAGMA foreign_keys = OFF")  # inside a transaction this would be ignored
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield SQLiteMigration(connection)
+                if broken := connection.execute("PRAGMA foreign_key_check").fetchall():
+                    raise Broken("foreign", str(broken[0][0]))
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            finally:
+                connection.execute("PRAGMA foreign_keys = ON")
+        except apsw.BusyError:
+            raise Unavailable("The database is busy with another writer.") from None
+        finally:
+            connection.authorizer = authorizer
+            if connection is not self._reader:
+                connection.close()
+
     def ring(self) -> None:
         """Say that changes were committed here."""
         self.bell.ring()
@@ -174,8 +223,27 @@ class SQLiteStore:
     async def settle(self) -> None:
         """Nothing: one writer gives positions as it commits."""
 
-    async def extend(self, schema: Schema) -> list[str]:
-        """Create tables, columns and indexes that are missing."""
+    async def copy_to(self, path: str) -> None:
+        """Write a copy of the database into a new file."""
+        self._reader.execute("VACUUM INTO ?1", (path,)) if self.path == ":memory:" else await self._copy(path)
+
+    async def _copy(self, path: str) -> None:
+        target = apsw.Connection(path)
+        try:
+            with target.backup("main", self._reader, "main") as backup:
+                while not backup.done:
+                    backup.step(1_000)
+                    await asyncio.sleep(0)
+        finally:
+            target.close()
+
+    async def names(self) -> set[str]:
+        """The tables that there are."""
+        rows = self._reader.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        return {str(row[0]) for row in rows}
+
+    async def extend(self, schema: Schema, *, own: bool = False) -> list[str]:
+        """Create tables, columns and indexes that are missing; with `own` only those of Backstay's own."""
         from sqlalchemy.dialects import sqlite
 
         from backstay.store.revocation import sqlite_triggers
@@ -196,6 +264,8 @@ class SQLiteStore:
                     await tx.run(text, ())
                 return [f"created table {entity.table}" for entity in schema.entities.values()]
             for table in tables(schema, "sqlite").tables.values():
+                if own and not table.name.startswith("_"):
+                    continue
                 if table.name not in names:
                     for text in create_statements(table, dialect):
                         await tx.run(text, ())

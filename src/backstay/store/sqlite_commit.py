@@ -194,7 +194,7 @@ class GroupCommit:
             rows = self.connection.execute(text, values).fetchall()
         except apsw.ConstraintError as error:
             tx.ran.append((text, values, str(error)))
-            refused = _constraint(error)
+            refused = refusal_of(error)
             if not self.connection.in_transaction:  # by a clause of its own: ON CONFLICT ROLLBACK
                 self._lose(tx, refused)
             raise refused from None
@@ -510,7 +510,8 @@ def _place(task: asyncio.Task[Any] | None) -> str:
     return "; ".join(places[-3:]) or "nobody knows where"
 
 
-def _constraint(error: apsw.ConstraintError) -> Exception:
+def refusal_of(error: apsw.ConstraintError) -> Exception:
+    """What a constraint refused."""
     message = str(error)
     if "UNIQUE" in message:
         return Taken(message.split(": ", 1)[-1])

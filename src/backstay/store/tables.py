@@ -198,6 +198,25 @@ def added_column(column: Any, dialect: sa.Dialect) -> str:
     return text
 
 
+def fill_of(field: Field, dialect: str) -> list[tuple[str, str]] | None:
+    """What records get that are there when a field comes, as SQL for each of its columns; nothing where none says."""
+    default = field.default
+    if default is None or default.source != "literal" or default.value is None or field.kind.sealed:
+        return None
+    if field.kind.name == "money":
+        values = [str(default.value.amount), literal(default.value.currency)]
+        return list(zip(field.columns, values, strict=False))
+    filled = [(field.column, _literal_of(field, default.value, folded=False, dialect=dialect))]
+    if field.folded:
+        filled.append((field.folded, _literal_of(field, default.value, folded=True, dialect=dialect)))
+    return filled
+
+
+def dialect_of(name: str) -> sa.Dialect:
+    """SQLAlchemy's dialect for the texts of a database."""
+    return sqlite.dialect() if name == "sqlite" else postgresql.asyncpg.dialect()  # type: ignore[no-untyped-call]
+
+
 def _literal_of(field: Field, value: Any, *, folded: bool, dialect: str) -> str:
     from backstay.store import postgres_dialect, sqlite_dialect
 

@@ -1,0 +1,51 @@
+"""A process that leads a database to another declaration, and is killed while it does."""
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from typing import Annotated
+
+from annotated_types import Len
+
+from backstay.model.declare import Model
+from backstay.model.field import Index, Schema
+from backstay.model.rule import searchable, was
+from backstay.model.schema import declare
+from backstay.store.migrate import Migrator, taken
+from tests.store.counting_worker import store_of
+
+
+def before() -> Schema:
+    """The declaration that the database follows."""
+
+    class Word(Model):
+        name: str
+        number: int
+        spare: str | None = None
+
+    return declare([Word])
+
+
+def after() -> Schema:
+    """The one that it is led to: a field renamed, one dropped, one new, one of another kind, and search."""
+
+    class Word(Model):
+        title: Annotated[str, was("name"), Len(0, 200)]
+        number: str
+        stock: int = 3
+
+        def indexes(self) -> list[Index]:
+            return [searchable(self.title)]
+
+    return declare([Word])
+
+
+async def main(url: str) -> None:
+    store = store_of(url)
+    await store.open()
+    await Migrator(store, lambda: datetime.now(UTC)).apply(taken(after()), "after")
+    await store.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))
