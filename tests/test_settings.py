@@ -19,6 +19,7 @@ def test_keys_are_in_the_order_they_are_written() -> None:
     settings = read_settings({"BACKSTAY_ENCRYPTION_KEYS": f"2026:{BASE64}, 2025:{HEX}\n"})
     assert keys_of(settings) == [("2026", OTHER), ("2025", KEY)]
     assert keys_of(Settings()) == []
+    assert keys_of(Settings(encryption_keys=f"secret,new:{HEX}")) == [("secret", b""), ("new", KEY)]
 
 
 @pytest.mark.parametrize(

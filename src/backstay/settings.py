@@ -146,15 +146,19 @@ def secret_of(settings: Settings) -> bytes:
 
 
 def keys_of(settings: Settings) -> list[tuple[str, bytes]]:
-    """The ids and bytes of the encryption keys that are set, newest first. Raises `ValueError`, and shows no key."""
+    """The ids and bytes of the encryption keys that are set, newest first. Raises `ValueError`, and shows no key.
+
+    `secret` alone, without bytes, is the place of the one that is made from the secret.
+    """
     found: dict[str, bytes] = {}
     for number, part in enumerate(filter(None, re.split(r"[\s,]+", settings.encryption_keys)), start=1):
         name, _, text = part.partition(":")
+        if part == _FROM_SECRET:
+            found[part] = b""
+            continue
         place = f"BACKSTAY_ENCRYPTION_KEYS, key {number}:"
-        if not _KEY_ID.fullmatch(name) or name.startswith("secret-"):
-            raise ValueError(
-                f"{place} write id:key; an id has up to 32 of a-z, 0-9, - and _, and not secret- in front."
-            )
+        if not _KEY_ID.fullmatch(name) or name.startswith(_FROM_SECRET):
+            raise ValueError(f"{place} write id:key; an id has up to 32 of a-z, 0-9, - and _, and not secret in front.")
         if name in found:
             raise ValueError(f"{place} another key has the id {name}.")
         if (key := _key_bytes(text)) is None:
@@ -167,6 +171,7 @@ def keys_of(settings: Settings) -> list[tuple[str, bytes]]:
     return list(found.items())
 
 
+_FROM_SECRET = "secret"
 _KEY_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 

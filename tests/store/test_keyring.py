@@ -142,6 +142,8 @@ def test_a_secret_makes_a_key_that_is_named_after_it() -> None:
     sealed = first.seal("p", b"x")
     with pytest.raises(Unreadable, match="SECRET_KEY that was in use"):
         other.open("p", sealed)
+    behind = ring_of([("secret", b""), NEW], b"s" * 32)
+    assert behind.ids == (first.newest, "2026")
     both = ring_of([NEW], b"s" * 32)
     assert both.newest == "2026"
     assert both.open("p", sealed) == b"x"

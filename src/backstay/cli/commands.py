@@ -1,4 +1,4 @@
-"""The command line: `dev`, `serve`, `check`, `routes`, `openapi`, `user`; `key` is in a file of its own."""
+"""The command line: `dev`, `serve`, `check`, `routes`, `openapi`, `user`; others have files of their own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from backstay.cli.encrypt import encrypt
 from backstay.cli.keys import key
 from backstay.cli.load import with_app
 from backstay.cli.migrate import migrate
@@ -21,6 +22,7 @@ def backstay() -> None:
     """The complete backend of a web application, declared in one Python file."""
 
 
+backstay.add_command(encrypt)
 backstay.add_command(key)
 
 

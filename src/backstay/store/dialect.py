@@ -91,7 +91,7 @@ def entry_kind(kind: Kind) -> Kind:
     return kind if kind.name in ("integer", "big_integer", "float", "boolean", "enum") else Kind("text")
 
 
-SlotKind: TypeAlias = Literal["text", "bigint"]
+SlotKind: TypeAlias = Literal["text", "bigint", "uuid"]
 
 
 class Dialect(Protocol):
@@ -104,6 +104,8 @@ class Dialect(Protocol):
     """Whether a list is fetched as one joined text, where the driver makes a row dear."""
     logs_inside: bool
     """Whether the statement that writes a row keeps the change too; elsewhere a second one does."""
+    change_id: str
+    """The column by which the rows of the change log are told apart."""
     last_position: str
     """The last position of the change log, as a value."""
 

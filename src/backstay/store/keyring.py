@@ -14,8 +14,8 @@ from typing import Any
 
 _NONCE = 12  # bytes; the size that GCM is made for (NIST SP 800-38D, 8.2)
 _TAG = 16
-_FORM = b"1"
-"""The form of what follows: the first part of each sealed value, so that another form can come later."""
+FORM = "1."
+"""How each sealed value begins: its form, so that another one can come later."""
 _ALARM = "The value was changed, moved here from another place, or sealed with another key of this name."
 
 
@@ -71,7 +71,7 @@ class KeyRing:
         """What was sealed. Raises `Unreadable` where the key is unknown or anything at all is not as it was."""
         form, _, rest = sealed.partition(b".")
         name, dot, body = rest.partition(b".")
-        if form != _FORM or not dot:
+        if form + b"." != FORM.encode() or not dot:
             raise Unreadable(purpose, "it does not have the form of a sealed value.")
         return self._open(purpose, name.decode("ascii", "replace"), body, associated)
 
@@ -94,7 +94,7 @@ class KeyRing:
         return self._head(key).decode()
 
     def _head(self, key: str) -> bytes:
-        return _FORM + b"." + key.encode() + b"."
+        return f"{FORM}{key}.".encode()
 
     def _seal(self, purpose: str, plaintext: bytes, associated: Iterable[str], head: bytes) -> bytes:
         nonce = self._new_nonce(_NONCE)
@@ -136,12 +136,15 @@ def derived(secret: bytes, purpose: str, length: int = 32) -> bytes:
 
 
 def ring_of(keys: Sequence[tuple[str, bytes]], secret: bytes) -> KeyRing:
-    """The key ring of an application: the keys that are set, newest first, and behind them one made from its secret.
+    """The key ring of an application: the keys that are set, newest first, and one made from its secret.
 
-    The last one is named after the secret, so that a secret that was changed is told from a value that was.
+    That one stands where a key without bytes stands, else last. It is named after the secret, so that a secret that
+    was changed is told from a value that was.
     """
     made = derived(secret, "encryption key")
-    return KeyRing([*keys, (f"secret-{derived(made, 'name of the key', 4).hex()}", made)])
+    own = (f"secret-{derived(made, 'name of the key', 4).hex()}", made)
+    placed = [(name, key) if key else own for name, key in keys]
+    return KeyRing(placed if own in placed else [*placed, own])
 
 
 def no_keys() -> KeyRing:

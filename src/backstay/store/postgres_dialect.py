@@ -50,6 +50,7 @@ class PostgresDialect:
     false = "FALSE"
     gathers = True
     logs_inside = True
+    change_id = "id"
     last_position = 'coalesce((SELECT "number" FROM "_state" WHERE "name" = \'position\'), 0)'
 
     def slot(self, position: int, kind: str) -> str:

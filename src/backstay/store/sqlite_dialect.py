@@ -60,6 +60,7 @@ class SQLiteDialect:
     true = "1"
     false = "0"
     gathers = False
+    change_id = "position"
     logs_inside = False  # it has no statement that writes to two tables
     last_position = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = '_changes'), 0)"
 
