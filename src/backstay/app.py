@@ -10,10 +10,12 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeAlias, TypeVar, overload
 
-from backstay.api.accounts import REFRESH, AccountRoutes, bearer_token
+from backstay.api.accounts import AccountRoutes
 from backstay.api.action import Action, Key
 from backstay.api.batch import Batch
+from backstay.api.cookies import Cookies
 from backstay.api.cors import Cors
+from backstay.api.credentials import Credentials
 from backstay.api.cursor import Cursors
 from backstay.api.http import Front, Receive, Request, Response, Router, Scope, Send
 from backstay.api.idempotency import Idempotency
@@ -30,7 +32,7 @@ from backstay.model.fact import Fact, UpdateFact
 from backstay.model.rule import Predicate, nobody
 from backstay.model.schema import declare
 from backstay.model.symbol import condition
-from backstay.plan.actor import ANONYMOUS, SYSTEM, Actor
+from backstay.plan.actor import SYSTEM, Actor
 from backstay.plan.limits import Limits
 from backstay.plan.soundness import mistakes
 from backstay.settings import Settings, keys_of, read_settings, secret_of
@@ -323,13 +325,15 @@ class Running:
         Batch(app.schema.by_plural().values(), app.limits, self.write).serve(router)
         for action in app.actions:
             action.serve(router, self.engine, self.context, self.write)
-        AccountRoutes(self.accounts).serve(router)
+        cors = Cors(settings.cors_origins, loopback=settings.development)
+        credentials = Credentials(self.accounts, Cookies(development=settings.development), cors.allows)
+        AccountRoutes(self.accounts, credentials).serve(router)
         serve_pages(router, app.schema, app.actions, app.limits, app.name, app.version)
         router.add("/healthz", GET=self._healthz)
         self.router = router
         self.front = Front(
-            router, self.identify, app.limits, self._observe, self.idempotency.perform,
-            cors=Cors(settings.cors_origins, loopback=settings.development),
+            router, credentials.identify, app.limits, self._observe, self.idempotency.perform,
+            cors=cors,
             hosts=Hosts(settings.allowed_hosts, loopback=settings.development),
             proxies=Proxies(settings.trusted_proxies, settings.forwarded_header), line=store.waiting,
         )  # fmt: skip
@@ -354,11 +358,6 @@ class Running:
             response = await work(tx)
             await self.idempotency.keep(request, response)
         return response
-
-    async def identify(self, request: Request) -> Actor:
-        """Who sends a request: the bearer of a token, or nobody."""
-        token = bearer_token(request) if request.path != REFRESH else None
-        return ANONYMOUS if token is None else await self.accounts.identify(token)
 
     async def _healthz(self, request: Request) -> Response:
         return Response(

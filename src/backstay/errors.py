@@ -43,6 +43,7 @@ CODES: dict[str, Code] = {
     "invalid_credentials": Code(401, "Wrong email or password", "Check both and try again."),
     "denied": Code(403, "Denied", "Ask somebody who may, or sign in as them."),
     "insufficient_scope": Code(403, "Scope is missing", "Make an API key whose scopes name what is needed."),
+    "cross_site": Code(403, "From another site", "Send it from a page of this site, or with a bearer token."),
     "not_for_keys": Code(403, "Not for API keys", "Sign in as a person: keys manage no accounts."),
     "not_found": Code(404, "Not found", "Check the address; what you may not see is not found either."),
     "method_not_allowed": Code(405, "Method not allowed", "Use one of the methods in the `Allow` header."),

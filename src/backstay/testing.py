@@ -88,7 +88,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: a status, headers by their lower-case names, and the body.
+    """What came back: a status, headers by their lower-case names (those of one name on lines of their own), the body.
 
     >>> Answer("GET /api/notes", 200, {}, b'{"data": []}').ok().json
     {'data': []}
@@ -330,7 +330,10 @@ class Trial:
         await self.app(scope, receive, send)
         if start["status"] >= 500:
             self.app.running.log.flush()
-        headers = {name.decode().lower(): value.decode() for name, value in start["headers"]}
+        headers: dict[str, str] = {}
+        for raw, value in start["headers"]:
+            name = raw.decode().lower()
+            headers[name] = f"{headers[name]}\n{value.decode()}" if name in headers else value.decode()
         return Answer(asked, start["status"], headers, b"".join(parts))
 
     # A given database.

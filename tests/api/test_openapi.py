@@ -232,9 +232,9 @@ def test_the_anonymous_document_lists_what_anybody_and_any_account_may_do(schema
         "DELETE /api/auth/sessions/{id}", "POST /api/auth/password", "POST /api/batch",
         "GET /api/auth/keys", "POST /api/auth/keys", "DELETE /api/auth/keys", "DELETE /api/auth/keys/{id}",
     }  # fmt: skip
-    assert operation(found, "list_products")["security"] == [{}, {"bearer": []}]
-    assert operation(found, "create_product")["security"] == [{"bearer": []}]
-    assert operation(found, "list_members")["security"] == [{"bearer": []}]
+    assert operation(found, "list_products")["security"] == [{}, {"bearer": []}, {"cookie": []}]
+    assert operation(found, "create_product")["security"] == [{"bearer": []}, {"cookie": []}]
+    assert operation(found, "list_members")["security"] == [{"bearer": []}, {"cookie": []}]
     assert listed(document(schema, ADA)) == listed(found)
     staff = listed(document(schema, STAFF)) - listed(found)
     assert staff == {

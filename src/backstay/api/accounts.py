@@ -6,42 +6,34 @@ address and no log.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
+from backstay.api.credentials import LOGOUT, REFRESH, Credentials, bearer_token
 from backstay.api.http import Header, Request, Response, Router
 from backstay.api.render import digest, json_response
 from backstay.auth.account import Accounts
+from backstay.auth.form import take_cookie
 from backstay.auth.session import Pair
-from backstay.errors import NotSignedIn, Problem
+from backstay.errors import NotSignedIn
 
-REFRESH = "/api/auth/refresh"
-"""Here the refresh token alone counts: an access token that has ended may be sent along, as clients do."""
 _PRIVATE: tuple[Header, ...] = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
-
-
-def bearer_token(request: Request) -> str | None:
-    """The access token of a request, or nothing. Raises `invalid_token` for credentials of another kind."""
-    raw = request.header(b"authorization")
-    if raw is None:
-        return None
-    scheme, _, token = raw.partition(b" ")
-    if scheme.lower() != b"bearer" or not token:
-        raise Problem("Send the access token as Authorization: Bearer.", code="invalid_token")
-    return token.decode("latin-1").strip()
 
 
 class AccountRoutes:
     """The handlers under `/api/auth`."""
 
-    def __init__(self, accounts: Accounts) -> None:
+    def __init__(self, accounts: Accounts, credentials: Credentials) -> None:
         self.accounts = accounts
+        self.credentials = credentials
 
     def serve(self, router: Router) -> None:
         """Put the handlers into the router."""
         router.add("/api/auth/signup", POST=self.signup)
         router.add("/api/auth/login", POST=self.login)
         router.add(REFRESH, POST=self.refresh)
-        router.add("/api/auth/logout", POST=self.logout)
+        router.add(LOGOUT, POST=self.logout)
         router.add("/api/auth/password", POST=self.password)
         router.add("/api/auth/me", GET=self.me)
         router.add("/api/auth/sessions", GET=self.sessions, DELETE=self.end_others)
@@ -55,22 +47,44 @@ class AccountRoutes:
         return Response(202, b'{"status":"accepted"}', _PRIVATE)
 
     async def login(self, request: Request) -> Response:
-        """Sign in with email and password."""
-        held = await self.accounts.login(await request.object())
-        body = b'{"user":' + held.user + b"," + _tokens(held.tokens)[1:]
-        return Response(200, body, _PRIVATE)
+        """Sign in with email and password; where cookies are asked for, the tokens are in them and not in the body."""
+        cookie, body = take_cookie(await request.object())
+        if cookie:
+            self.credentials.guard(request)  # nobody else may sign somebody in, as whomever
+        held = await self.accounts.login(body)
+        user = b'{"user":' + held.user + b","
+        return Response(200, user + self._given(request, held.tokens, cookie=cookie)[1:], _PRIVATE)
 
     async def refresh(self, request: Request) -> Response:
-        """Spend a refresh token for a new pair."""
-        return Response(200, _tokens(await self.accounts.refresh(await request.object())), _PRIVATE)
+        """Spend a refresh token, which is in the body or else in a cookie, for a new pair."""
+        body, jar = await _object_or_nothing(request), request.jar
+        if body or jar is None or jar.refresh is None:
+            return Response(200, self._given(request, await self.accounts.refresh(body)), _PRIVATE)
+        try:
+            pair = await self.accounts.refresh({"refresh_token": jar.refresh})
+        except NotSignedIn:
+            jar.clear()
+            raise
+        return Response(200, self._given(request, pair, cookie=True), _PRIVATE)
 
     async def logout(self, request: Request) -> Response:
-        """End the session whose token is sent."""
-        token = bearer_token(request)
-        if token is None:
+        """End the session whose token is sent, or whose cookies; these are taken away."""
+        if (token := bearer_token(request)) is not None:
+            await self.accounts.logout(token)
+        elif (jar := request.jar) is not None:
+            await self.accounts.leave(jar.access, jar.refresh)
+            jar.clear()
+        else:
             raise NotSignedIn()
-        await self.accounts.logout(token)
         return Response(204)
+
+    def _given(self, request: Request, pair: Pair, *, cookie: bool = False) -> bytes:
+        """A pair as its holder is given it."""
+        if not cookie:
+            return _tokens(pair)
+        request.jar = request.jar or self.credentials.cookies.empty(request)
+        request.jar.keep(pair)
+        return msgspec.json.encode({"expires_in": pair.expires_in})
 
     async def me(self, request: Request) -> Response:
         """The signed-in user."""
@@ -117,6 +131,11 @@ class AccountRoutes:
         """End every API key of the signed-in user."""
         await self.accounts.of(request.attempt).keys.revoke_all(request.actor)
         return Response(204)
+
+
+async def _object_or_nothing(request: Request) -> dict[str, Any]:
+    """The body as a JSON object; an empty one where there is no body."""
+    return await request.object() if await request.body() else {}
 
 
 def _tokens(pair: Pair) -> bytes:

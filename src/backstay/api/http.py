@@ -12,7 +12,7 @@ from asyncio import AbstractEventLoop, CancelledError, current_task, get_running
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from secrets import token_hex
 from time import perf_counter
-from typing import Any, AnyStr, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, AnyStr, TypeAlias, cast
 from urllib.parse import unquote_to_bytes
 
 from backstay.api.body import Gate, expect_json
@@ -26,6 +26,9 @@ from backstay.errors import BadRequest, NotFound, Problem, Unavailable
 from backstay.plan.actor import ANONYMOUS, Actor
 from backstay.plan.limits import Limits
 from backstay.store.repeat import Attempt
+
+if TYPE_CHECKING:
+    from backstay.api.cookies import Jar
 
 Scope: TypeAlias = Mapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -65,6 +68,7 @@ class Request:
         "actor",
         "attempt",
         "id",
+        "jar",
         "method",
         "params",
         "path",
@@ -82,6 +86,8 @@ class Request:
         self.actor: Actor = ANONYMOUS
         self.attempt: Attempt | None = None
         """There is one where the request carries an `Idempotency-Key`: what it writes is written by it."""
+        self.jar: Jar | None = None
+        """There is one where the request brought cookies of a session, or is given some."""
         self.params: dict[str, str] = {}
         self.id = ""
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
@@ -214,7 +220,7 @@ class Front:
         self.shedding = Shedding(limits.max_in_flight, limits.max_wait_ms / 1000, line)
         self.deadlines = Deadlines(limits)
         self.gate = Gate(limits, self.deadlines, self.shedding)
-        varies = b"Accept, Accept-Encoding, Authorization" + (b", Origin" if self.cors.varies else b"")
+        varies = b"Accept, Accept-Encoding, Authorization, Cookie" + (b", Origin" if self.cors.varies else b"")
         self._always: tuple[Header, ...] = (*SECURITY_HEADERS, (b"vary", varies))
         self._prefix = token_hex(6)
         self._count = 0
@@ -262,6 +268,8 @@ class Front:
             status, body, headers = response.status, response.body, response.headers
             if len(body) >= SMALLEST and accepts_gzip(request._headers.get(b"accept-encoding", b"")):
                 body, headers = await compress(body, headers)
+            if request.jar is not None:
+                headers = request.jar.seal(headers)
             headers = [*self._always, *headers, (b"x-request-id", request.id.encode())]
             if (origin := request._headers.get(b"origin")) is not None:
                 headers += self.cors.headers(origin)
@@ -287,7 +295,7 @@ class Front:
         handler = route.handlers.get(request.method) if route is not None else None
         if route is None or handler is None:
             return self._refuse(request, route)
-        if b"authorization" in request._headers:
+        if b"authorization" in request._headers or b"cookie" in request._headers:
             request.actor = await self.identify(request)
         if request.method in UNSAFE:
             return await self.once(request, route, handler)

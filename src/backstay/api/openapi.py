@@ -18,6 +18,7 @@ from backstay.api.openapi_answers import (
     BATCH,
     BATCHED,
     HEADERS,
+    IN_COOKIES,
     LOGIN,
     NEW_KEY,
     PASSWORD,
@@ -43,7 +44,7 @@ from backstay.plan.limits import Limits
 
 __all__ = ["ActionDoc", "json_schema", "openapi"]
 
-_BEARER: list[dict[str, Any]] = [{"bearer": []}]
+_BEARER: list[dict[str, Any]] = [{"bearer": []}, {"cookie": []}]
 _ALWAYS = (400, 401, 414, 429, 500, 503)
 _FILTERS = """Lists are filtered by the names of fields: `?status=paid` means equal, an operator stands in brackets,
 `?price[gte]=10&price[lt]=50`, and a path passes relations, `?category.slug=tea`. The operators are `eq ne lt lte gt
@@ -99,11 +100,17 @@ def openapi(
             "parameters": {**writer.parameters.made, **KEYS},
             "headers": {**HEADERS, "IdempotencyReplayed": REPLAYED},
             "securitySchemes": {
+                "cookie": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "__Host-backstay_access",
+                    "description": "Set by a login with `cookie`; for pages of the same site.",
+                },
                 "bearer": {
                     "type": "http",
                     "scheme": "bearer",
                     "description": "The `access_token` of a login, or an API key.",
-                }
+                },
             },
         },
     }
@@ -250,7 +257,7 @@ class _Document:
         user = self.schemas.record(self.view.schema.user)
         login = self.schemas.shared("Login", LOGIN)
         held = self.schemas.shared("Session", session(user))
-        tokens = self.schemas.shared("Tokens", TOKENS)
+        tokens = self.schemas.shared("Tokens", {"oneOf": [TOKENS, IN_COOKIES]})
         sessions = self.schemas.shared("Sessions", SESSIONS)
         ended = {"204": {"description": "Ended."}}
         accepted = "Taken; the same answer whether or not the address has an account."

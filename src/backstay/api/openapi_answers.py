@@ -85,14 +85,24 @@ LOGIN = {
     "properties": {
         "email": {"type": "string"},
         "password": {"type": "string", "format": "password", "writeOnly": True},
+        "cookie": {
+            "type": "boolean",
+            "default": False,
+            "description": "Whether the tokens come as cookies, for pages of the same site.",
+        },
     },
     "required": ["email", "password"],
     "additionalProperties": False,
 }
 REFRESH = {
     "type": "object",
-    "properties": {"refresh_token": {"type": "string", "writeOnly": True}},
-    "required": ["refresh_token"],
+    "properties": {
+        "refresh_token": {
+            "type": "string",
+            "writeOnly": True,
+            "description": "Left out where the refresh token is in a cookie.",
+        }
+    },
     "additionalProperties": False,
 }
 PASSWORD = {
@@ -113,6 +123,12 @@ TOKENS: dict[str, Any] = {
         "refresh_token": {"type": "string", "description": "Good once, at `/api/auth/refresh`."},
     },
     "required": ["access_token", "token_type", "expires_in", "refresh_token"],
+}
+IN_COOKIES: dict[str, Any] = {
+    "type": "object",
+    "properties": {"expires_in": TOKENS["properties"]["expires_in"]},
+    "required": ["expires_in"],
+    "not": {"required": ["access_token"]},
 }
 _INSTANT = {"type": "string", "format": "date-time"}
 SESSIONS = {
@@ -211,6 +227,8 @@ ACCEPTED = {
 
 
 def session(user: dict[str, Any]) -> dict[str, Any]:
-    """What a login answers."""
+    """What a login answers: the tokens, or that they are in cookies."""
     properties = {"user": user, **TOKENS["properties"]}
-    return {**TOKENS, "properties": properties, "required": list(properties)}
+    whole = {**TOKENS, "properties": properties, "required": list(properties)}
+    short = {**IN_COOKIES, "properties": {"user": user, **IN_COOKIES["properties"]}, "required": ["user", "expires_in"]}
+    return {"oneOf": [whole, short]}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -28,7 +28,7 @@ from backstay.auth.models import AccountCredential
 from backstay.auth.password import Passwords, check_password
 from backstay.auth.person import person
 from backstay.auth.session import HOLDER, Holder, Pair, Sessions, Sitting, holding
-from backstay.auth.token import Purpose
+from backstay.auth.token import Purpose, purpose_of
 from backstay.errors import Conflict, Denied, FieldError, Invalid, NotFound, NotSignedIn
 from backstay.model.declare import Model
 from backstay.model.predicate import Compare, Path, Slot
@@ -188,6 +188,31 @@ class Accounts:
         if actor.key:
             self.keys.note(actor.key)
         return actor
+
+    async def identify_session(self, token: str) -> Actor:
+        """Who holds this access token, and nothing else: an API key in a cookie is none. Raises like `identify`."""
+        if purpose_of(token) != "access":
+            raise NotSignedIn(code="invalid_token")
+        return await self.identities.identify(token)
+
+    async def leave(self, access: str | None, refresh: str | None) -> None:
+        """End the session that either of these tokens is of, if it is still there; either may have ended before it."""
+        try:
+            user, session = await self._sitting(access, refresh)
+        except NotSignedIn:
+            return
+        with suppress(NotFound):
+            async with self._transaction(user) as tx:
+                await self.sessions.end_own(tx, user, session)
+        self.identities.forget(user)
+
+    async def _sitting(self, access: str | None, refresh: str | None) -> tuple[str, str]:
+        """The user and the session of either token."""
+        with suppress(NotSignedIn):
+            actor = await self.identify_session(access or "")
+            return str(actor.id), actor.session
+        known = await self.sessions.renewable(refresh or "")
+        return known.session.user.id, known.session.id
 
     async def logout(self, token: str) -> None:
         """End the session of this token, at once here and within a second elsewhere. Raises `NotSignedIn`."""

@@ -127,6 +127,14 @@ def parse_entry(body: Mapping[str, Any]) -> Entry:
     return Entry(_or_none(canonical_address, email), _or_none(_short, password))
 
 
+def take_cookie(body: Mapping[str, Any]) -> tuple[bool, Mapping[str, Any]]:
+    """Whether a log-in asks for cookies, and the rest of its body. Raises `Invalid`."""
+    wanted = body.get("cookie", False)
+    if not isinstance(wanted, bool):
+        refuse([FieldError("cookie", "wrong_type", "must be true or false.")])
+    return bool(wanted), {name: value for name, value in body.items() if name != "cookie"}
+
+
 def parse_refresh(body: Mapping[str, Any]) -> str:
     """The refresh token that is sent. Raises like `parse_entry`."""
     (token,) = _texts("refresh", body, "refresh_token")

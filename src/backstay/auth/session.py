@@ -43,12 +43,13 @@ class Holder(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What the holder of a session is given, once: two tokens, and for how many seconds the first is good."""
+    """What the holder of a session is given, once: two tokens, and how many seconds the first and the session last."""
 
     session: str
     access_token: str
     refresh_token: str
     expires_in: int
+    session_ends_in: int
 
     def __repr__(self) -> str:
         return f"Pair({self.session!r})"
@@ -130,7 +131,8 @@ class Sessions:
         access, refresh = new_token("access"), new_token("refresh")
         hashes = {"token_hash": digest(access), "refresh_hash": digest(refresh)}
         await tx.write(Create(TOKEN, {"session": session, **hashes, "expires_at": expires}, self._new_id()))
-        return Pair(session, access, refresh, int((expires - now).total_seconds()))
+        seconds = [int((moment - now).total_seconds()) for moment in (expires, end)]
+        return Pair(session, access, refresh, *seconds)
 
     async def renewable(self, token: str) -> Held:
         """The refresh token of a session that is alive, spent or not. Raises `NotSignedIn` `invalid_token`.
