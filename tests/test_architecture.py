@@ -19,7 +19,7 @@ from tests.test_project import ROOT, copy_of_the_package, plant
 PACKAGE = ROOT / "src" / "backstay"
 PLANNER, WRITE = ("plan/planner.py",), ("plan/planner.py", "plan/write.py")
 ENGINE, COMPILER = ("store/engine.py",), ("store/sql.py",)
-DRIVERS = ("store/sqlite.py", "store/sqlite_commit.py", "store/postgres.py", "store/sequencer.py")
+DRIVERS = ("store/sqlite.py", "store/sqlite_connection.py", "store/postgres.py", "store/sequencer.py")
 
 # The classes that prove something, and the files that may make one. All other parts of a plan are made in plan/.
 MAKERS: dict[str, tuple[str, ...]] = {

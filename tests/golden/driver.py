@@ -29,7 +29,7 @@ class Driver:
         self.data: list[str] = []
         self.sessions: list[str] = []
         if isinstance(store, SQLiteStore):
-            for connection in {id(c): c for c in (store._reader, store._writer.connection)}.values():
+            for connection in {id(c): c for c in (store._reader, store._writer.connection.raw)}.values():
                 connection.exec_trace = self._trace
             store._connect = _refuse  # type: ignore[method-assign]
         elif isinstance(store, PostgresStore):

@@ -66,6 +66,7 @@ class _File(apsw.VFSFile):
             disk.syncs += 1
             disk.syncing.set()
             if not disk.going.wait(30):
+                disk.going.set()
                 raise RuntimeError("nobody let the disk go on")
         if disk.delay:
             time.sleep(disk.delay)

@@ -17,7 +17,7 @@ from backstay.store import sqlite_commit
 from backstay.store.inside import AwaitedElsewhere, inside_transaction, refuse_inside
 from backstay.store.port import Taken
 from backstay.store.sqlite import SQLiteStore
-from backstay.store.sqlite_commit import SQLiteTransaction
+from backstay.store.sqlite_transaction import SQLiteTransaction
 from backstay.store.sqlite_turn import WriteTurn
 from tests.store.conftest import Build
 from tests.store.disk import Disk, mounted
@@ -61,7 +61,8 @@ async def written(store: SQLiteStore) -> list[str]:
 
 async def together(*work: Awaitable[Any]) -> list[Any]:
     """What each came to, all begun in one turn of the loop."""
-    return await asyncio.gather(*work, return_exceptions=True)
+    async with asyncio.timeout(60):
+        return await asyncio.gather(*work, return_exceptions=True)
 
 
 def started(*work: Awaitable[Any]) -> list[asyncio.Future[Any]]:
@@ -293,13 +294,13 @@ async def test_a_full_disk_is_told_and_forgotten(size: int, store: SQLiteStore, 
 
 async def test_a_failed_commit_is_the_last_of_its_connection(store: SQLiteStore, disk: Disk) -> None:
     await write(store, "old")
-    failed = store._writer.connection
+    failed = store._writer.connection.raw
     disk.failing = True
     assert kinds(await together(write(store, "a"), write(store, "b"))) == ["Unavailable", "Unavailable"]
-    assert store._writer.connection is None
+    assert store._writer.connection.raw is None
     disk.failing = False
     assert await together(write(store, "c")) == [None]
-    assert store._writer.connection not in (None, failed)
+    assert store._writer.connection.raw not in (None, failed)
     assert await written(store) == ["old", "c"]
 
 
@@ -364,8 +365,8 @@ async def test_the_loop_is_free_while_another_process_writes(store: SQLiteStore,
         assert await written(store) == []
         await asyncio.sleep(0)
     assert not any(task.done() for task in tasks)
-    assert store._writer.connection is not None
-    assert store._writer.connection.pragma("busy_timeout") == 0  # with another one the loop would have stood still
+    assert store._writer.connection.raw is not None
+    assert store._writer.connection.raw.pragma("busy_timeout") == 0  # with another one the loop would have stood still
     stranger.execute("COMMIT")
     assert await together(*tasks) == [None, None]
     assert await written(store) == ["stranger", "a", "b"]

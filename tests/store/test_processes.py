@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 
 import apsw
 import pytest
@@ -115,8 +116,9 @@ def test_who_has_just_written_does_not_get_in_before_who_waits(tmp_path: Path) -
 
     thread = threading.Thread(target=wait)
     thread.start()
+    deadline = monotonic() + 30
     while not _queued(probe):
-        pass
+        assert monotonic() < deadline
     first.leave()
     assert not first.take_now()
     assert has_it.wait(30)

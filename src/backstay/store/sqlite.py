@@ -24,8 +24,10 @@ from backstay.store.bell import Bell
 from backstay.store.dialect import quoted
 from backstay.store.port import Broken
 from backstay.store.sql import Statement
-from backstay.store.sqlite_commit import GroupCommit, SQLiteTransaction, refusal_of
+from backstay.store.sqlite_commit import GroupCommit
+from backstay.store.sqlite_connection import refusal_of
 from backstay.store.sqlite_dialect import SQLiteDialect
+from backstay.store.sqlite_transaction import SQLiteTransaction
 from backstay.store.sqlite_turn import WriteTurn
 
 Rows = list[Any]
@@ -93,9 +95,9 @@ class SQLiteStore:
         if self.path != ":memory:":
             make_folder(self.path)
         self._writer.open()
-        assert self._writer.connection is not None
+        assert self._writer.connection.raw is not None
         # One connection serves both in memory, which has no file to share.
-        self._reader = self._writer.connection if self.path == ":memory:" else self._connect(query_only=True)
+        self._reader = self._writer.connection.raw if self.path == ":memory:" else self._connect(query_only=True)
         self._reader.set_progress_handler(self._late, _STEPS)
 
     def _connect(self, *, query_only: bool = False) -> apsw.Connection:
