@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from annotated_types import Ge, Le, Len
 
@@ -166,7 +167,7 @@ async def only_buyers(tx: Transaction, review: Review) -> None:
 class Line:
     """One line of a purchase: the id of a product and how many."""
 
-    product: str
+    product: UUID
     quantity: Annotated[int, Ge(1), Le(100)]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from asyncio import AbstractEventLoop, CancelledError, current_task, get_running_loop
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from secrets import token_hex
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, AnyStr, TypeAlias, cast
@@ -152,7 +152,11 @@ class Route:
         )
         self.pattern = re.compile(pattern)
         self.fixed = "{" not in path
-        self.allow = ", ".join(sorted({*handlers, "OPTIONS"}))
+        self.hide(())
+
+    def hide(self, methods: Collection[str]) -> None:
+        """Leave methods out of `Allow` that are routed and that nobody may ever use: who tries is told so."""
+        self.allow = ", ".join(sorted({*self.handlers, "OPTIONS"}.difference(methods)))
 
 
 Once: TypeAlias = Callable[[Request, Route, Handler], Awaitable[Response]]
@@ -179,6 +183,12 @@ class Router:
         self._fixed = {r.path: r for r in self.routes if r.fixed}
         self._records = {head: r for r in self.routes if (head := _before_id(r.path))}
         self._patterns = [r for r in self.routes if not r.fixed and not _before_id(r.path)]
+
+    def hide(self, path: str, methods: Collection[str]) -> None:
+        """Leave methods of a path out of `Allow`."""
+        for route in self.routes:
+            if route.path == path:
+                route.hide(methods)
 
     def find(self, request: Request) -> Route | None:
         """The route of a request; its variables are put into it."""

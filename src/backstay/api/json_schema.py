@@ -8,12 +8,24 @@ What the server answers always fits.
 from __future__ import annotations
 
 import re
+import sys
 from datetime import date, time
 from decimal import Decimal
 from typing import Any
 
-from backstay.model.value import DEFAULT_MAX_LENGTH, FORMATS, SAFE_INTEGER, Kind, Unfit, parse
+from backstay.model.value import (
+    BIG_INTEGER,
+    DEFAULT_MAX_LENGTH,
+    FORMATS,
+    LONGEST_DECIMAL,
+    SAFE_INTEGER,
+    Kind,
+    Unfit,
+    parse,
+)
 
+CLEAN = r"^[^\u0000]*$"
+"""The pattern of every text: a database holds no NUL. (No lone surrogates either, which are not Unicode text.)"""
 _CURRENCY = "^[A-Z]{3}$"
 _TIME = r"^(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?$"
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
@@ -24,30 +36,34 @@ _PYTHON_ONLY = re.compile(r"\(\?(?!:|P<)|[*+?}]\+|\\(?![dDwWsSbBnrtfvxu])[^\W_]"
 _SYNTAX = "^$\\.*+?()[]{}|/"
 
 
-def json_schema(kind: Kind) -> dict[str, Any]:
+def json_schema(kind: Kind, *, sent: bool = False) -> dict[str, Any]:
     """The JSON Schema of a kind, its constraints included. Null is added by `nullable` where a field may be null.
+
+    What is `sent` may be a number where the answer is a text, so that no digit of it is lost.
 
     >>> from backstay.model.value import Kind
     >>> json_schema(Kind("integer", ge=0, le=5))
     {'type': 'integer', 'minimum': 0, 'maximum': 5}
     """
-    schema = _schema(kind)
+    schema = _schema(kind, sent)
     samples = [sample for sample in _samples(kind) if _fits(kind, sample)]
     return {**schema, "examples": samples} if samples else schema
 
 
-def _schema(kind: Kind) -> dict[str, Any]:
+def _schema(kind: Kind, sent: bool) -> dict[str, Any]:
     match kind.name:
         case "text":
             return _text(kind)
         case "integer":
             return {"type": "integer", **_bounds(kind, SAFE_INTEGER)}
         case "float":
-            return {"type": "number", **_bounds(kind, None)}
+            return {"type": "number", **_bounds(kind, sys.float_info.max)}
         case "big_integer":
-            return _digits(kind, "[0-9]{1,19}", "A whole number as text, of at most 63 bits")
+            return _digits(kind, "[0-9]{1,19}", "A whole number as text, of at most 63 bits", sent, BIG_INTEGER)
         case "decimal":
-            return _digits(kind, _decimal_digits(kind), "A decimal number as text")
+            longest = 10 ** (kind.precision - kind.scale) - 1 if kind.precision else None
+            schema = _digits(kind, _decimal_digits(kind), "A decimal number as text", sent, longest)
+            return {**schema, "maxLength": LONGEST_DECIMAL}
         case "boolean":
             return {"type": "boolean"}
         case "date":
@@ -66,7 +82,12 @@ def _schema(kind: Kind) -> dict[str, Any]:
         case "list":
             assert kind.item is not None
             least = {"minItems": kind.min_length} if kind.min_length else {}
-            return {"type": "array", "items": json_schema(kind.item), **least, "maxItems": kind.max_length or _LISTED}
+            return {
+                "type": "array",
+                "items": json_schema(kind.item, sent=sent),
+                **least,
+                "maxItems": kind.max_length or _LISTED,
+            }
         case "enum":
             return _enum(kind)
         case "money":
@@ -117,8 +138,10 @@ def _text(kind: Kind) -> dict[str, Any]:
     if kind.format in FORMATS:
         regex, most, _ = FORMATS[kind.format]
         longest = min(longest, most)
-        schema |= {"format": {"email": "email", "url": "uri"}[kind.format]} if kind.format != "slug" else {}
+        schema |= {"format": {"email": "idn-email", "url": "iri"}[kind.format]} if kind.format != "slug" else {}
         patterns.append(regex.pattern.replace("https?", "[hH][tT][tT][pP][sS]?"))
+    else:
+        patterns.append("[^\\u0000]*")
     if kind.pattern:
         patterns.append(kind.pattern)
     if kind.min_length:
@@ -134,7 +157,7 @@ def _text(kind: Kind) -> dict[str, Any]:
     return schema
 
 
-def _bounds(kind: Kind, limit: int | None) -> dict[str, Any]:
+def _bounds(kind: Kind, limit: float | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if limit is not None and kind.ge is None and kind.gt is None:
         found["minimum"] = -limit
@@ -159,18 +182,22 @@ def _plain(bound: Any) -> Any:
     return int(bound) if bound == bound.to_integral_value() else float(bound)
 
 
-def _digits(kind: Kind, digits: str, said: str) -> dict[str, Any]:
+def _digits(kind: Kind, digits: str, said: str, sent: bool, limit: int | None) -> dict[str, Any]:
     """A number as text: its sign and size are in the pattern, its other bounds in words."""
     unsigned = (kind.ge is not None and kind.ge >= 0) or (kind.gt is not None and kind.gt >= 0)
-    return _noted(kind, {"type": "string", "pattern": f"^{'' if unsigned else '-?'}{digits}$"}, said)
+    schema: dict[str, Any] = {"type": "string", "pattern": f"^{'' if unsigned else '-?'}{digits}$"}
+    if sent:
+        schema |= {"type": ["string", "integer"], **_bounds(kind, limit)}
+    return _noted(kind, schema, said)
 
 
 def _decimal_digits(kind: Kind) -> str:
     if not kind.precision:  # a computed value has no declared size
         return _NUMBER
     whole = kind.precision - kind.scale
-    before = f"[0-9]{{1,{whole}}}" if whole else "0"
-    return before + (rf"(?:\.[0-9]{{1,{kind.scale}}})?" if kind.scale else "")
+    before = f"0*[0-9]{{1,{whole}}}" if whole else "0+"
+    after = f"[0-9]{{1,{kind.scale}}}0*" if kind.scale else "0+"
+    return rf"{before}(?:\.{after})?"
 
 
 def _noted(kind: Kind, schema: dict[str, Any], said: str = "") -> dict[str, Any]:

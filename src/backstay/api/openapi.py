@@ -15,8 +15,8 @@ from backstay.api.json_schema import json_schema, nullable
 from backstay.api.openapi_answers import (
     ACCEPTED,
     API_KEYS,
-    BATCH,
     BATCHED,
+    DOCUMENT,
     HEADERS,
     IN_COOKIES,
     LOGIN,
@@ -30,10 +30,11 @@ from backstay.api.openapi_answers import (
     WANTED_KEY,
     answer,
     body,
+    linked,
     problem_responses,
     session,
 )
-from backstay.api.openapi_keys import KEYS, REPLAYED, with_keys
+from backstay.api.openapi_keys import REPLAYED, keys, with_keys
 from backstay.api.openapi_parameters import Parameters, shared
 from backstay.api.openapi_schemas import Schemas, said
 from backstay.api.view import Access, View, view
@@ -45,7 +46,8 @@ from backstay.plan.limits import Limits
 __all__ = ["ActionDoc", "json_schema", "openapi"]
 
 _BEARER: list[dict[str, Any]] = [{"bearer": []}, {"cookie": []}]
-_ALWAYS = (400, 401, 414, 429, 500, 503)
+_ALWAYS = (400, 401, 414, 421, 429, 431, 500, 503)
+_BODY = (408, 413, 415, 422)
 _FILTERS = """Lists are filtered by the names of fields: `?status=paid` means equal, an operator stands in brackets,
 `?price[gte]=10&price[lt]=50`, and a path passes relations, `?category.slug=tea`. The operators are `eq ne lt lte gt
 gte in not_in contains icontains starts_with is_null`. Everything else is said in `where`, a JSON object with the same
@@ -97,7 +99,7 @@ def openapi(
         "components": {
             "schemas": dict(sorted(writer.schemas.made.items())),
             "responses": writer.responses,
-            "parameters": {**writer.parameters.made, **KEYS},
+            "parameters": {**writer.parameters.made, **keys(not (writer.view.signed_in or everything))},
             "headers": {**HEADERS, "IdempotencyReplayed": REPLAYED},
             "securitySchemes": {
                 "cookie": {
@@ -141,7 +143,7 @@ class _Document:
         if actions:
             self.tags.append({"name": "actions"})
         self.tags += [{"name": "auth", "description": "Accounts and sessions."}, {"name": "operation"}]
-        return paths | self._batch() | self._auth() | {"/healthz": {"get": self._health()}}
+        return paths | self._batch() | self._auth() | self._about()
 
     def _operation(
         self, name: str, tag: str, summary: str, responses: dict[str, Any], *, access: Access = "open",
@@ -150,7 +152,7 @@ class _Document:
         while name in self._ids:
             name += "_"
         self._ids.add(name)
-        known = sorted({status for status in {*_ALWAYS, *problems} if f"Problem{status}" in self.responses})
+        known = sorted({*_ALWAYS, *problems, *(_BODY if "requestBody" in more else ())})
         problem = {str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in known}
         security = _BEARER if access == "signed_in" else [{}, *_BEARER]
         notes = [more.pop("description", ""), "Needs somebody signed in." if access == "signed_in" else ""]
@@ -170,7 +172,12 @@ class _Document:
         read = self.view.access(entity, "read")
         if read is not None:
             hidden = (403,) if read == "signed_in" else ()
-            page = {**answer(f"A page of {entity.plural}.", self.schemas.listing(entity), "ETag", "Link"), **SAME}
+            page = {
+                **answer(f"A page of {_words(entity.plural)}.", self.schemas.listing(entity), "ETag", "Link"),
+                **SAME,
+            }
+            linked(page, f"get_{one}", id="$response.body#/data/0/id")
+            linked(page, f"list_{entity.plural}", "next", cursor="$response.body#/meta/next_cursor")
             found[base] = {"get": self._operation(
                 f"list_{entity.plural}", entity.plural, f"List {_words(entity.plural)}", page, access=read,
                 problems=hidden, parameters=self.parameters.listing(entity), description=self._rule(entity, "read"),
@@ -181,7 +188,8 @@ class _Document:
                 access=read, problems=hidden, parameters=self.parameters.groups(entity),
                 description=self._rule(entity, "read"),
             )}  # fmt: skip
-            record = {**answer(f"The {_words(one)}.", self.schemas.record(entity), "ETag"), **SAME}
+            record = {**answer(f"The {_words(one)}.", self.schemas.shown(entity), "ETag"), **SAME}
+            self._onward(record, entity, one, id="$request.path.id", **{"If-Match": "$response.header.ETag"})
             found[f"{base}/{{id}}"] = {"get": self._operation(
                 f"get_{one}", entity.plural, f"Read one {_words(one)}", record, access=read,
                 problems=(*hidden, 404), description=self._rule(entity, "read"),
@@ -190,35 +198,43 @@ class _Document:
         self._writes(entity, one, base, found)
         return found
 
+    def _onward(self, responses: dict[str, Any], entity: Entity, one: str, **parameters: str) -> None:
+        """Links from a record to what can be done with it."""
+        for action, name in (("update", "update"), ("delete", "delete")):
+            if self.view.access(entity, action) is not None:  # type: ignore[arg-type]
+                linked(responses, f"{name}_{one}", **parameters)
+
     def _writes(self, entity: Entity, one: str, base: str, found: dict[str, Any]) -> None:
         readable = self.view.access(entity, "read") is not None
         record = self.schemas.record(entity) if readable else None
         create, update = self.view.access(entity, "create"), self.view.access(entity, "update")
         delete = self.view.access(entity, "delete")
-        bodies = (403, 409, 413, 415, 422)
         if create is not None:
             said_of = "The new record, without a body where its maker may not read it; of a list the readable ones."
             made = {"oneOf": [record, self.schemas.created(entity)]} if record is not None else None
             sent = self.schemas.create(entity, create)
             several = {"type": "array", "items": sent, "maxItems": self.limits.max_bulk}
+            responses = answer(said_of, made, "Location", *(["ETag"] if readable else []), status="201")
+            if readable:
+                linked(responses, f"get_{one}", id="$response.body#/id")
+                self._onward(responses, entity, one, id="$response.body#/id")
             found.setdefault(base, {})["post"] = self._operation(
-                f"create_{one}", entity.plural, f"Create a {_words(one)}, or many",
-                answer(said_of, made, "Location", *(["ETag"] if readable else []), status="201"),
-                access=create, problems=bodies, description=self._rule(entity, "create"),
+                f"create_{one}", entity.plural, f"Create {_words(entity.plural)}, one or many", responses,
+                access=create, problems=(403, 409), description=self._rule(entity, "create"),
                 requestBody=body({"oneOf": [sent, several]}),
             )  # fmt: skip
         self._put(entity, one, base, found)
         if update is not None:
             changed = answer("The record as it is now.", record, "ETag") if readable else {}
-            unseen = {"204": {"description": "Changed; who changed it may not read it."}}
+            unseen = answer("Changed; who changed it may not read it.", None, status="204")
             found.setdefault(f"{base}/{{id}}", {})["patch"] = self._operation(
-                f"update_{one}", entity.plural, f"Change a {_words(one)}", {**changed, **unseen},
-                access=update, problems=(*bodies, 404, 412), parameters=[shared("id"), shared("if_match")],
+                f"update_{one}", entity.plural, f"Change one {_words(one)}", {**changed, **unseen},
+                access=update, problems=(403, 404, 409, 412), parameters=[shared("id"), shared("if_match")],
                 description=self._rule(entity, "update"), requestBody=body(self.schemas.update(entity, update)),
             )  # fmt: skip
         if delete is not None:
             found.setdefault(f"{base}/{{id}}", {})["delete"] = self._operation(
-                f"delete_{one}", entity.plural, f"Delete a {_words(one)}", {"204": {"description": "Deleted."}},
+                f"delete_{one}", entity.plural, f"Delete one {_words(one)}", answer("Deleted.", None, status="204"),
                 access=delete, problems=(403, 404, 409, 412), parameters=[shared("id"), shared("if_match")],
                 description=self._rule(entity, "delete"),
             )  # fmt: skip
@@ -228,7 +244,8 @@ class _Document:
         create, update = self.view.access(entity, "create"), self.view.access(entity, "update")
         readable = self.view.access(entity, "read") is not None
         access = "open" if "open" in (create, update) else create or update
-        if access is None or (create is None and not readable):
+        sent = self.schemas.put(entity)
+        if access is None or sent is None:
             return
         record = self.schemas.record(entity) if readable else None
         responses: dict[str, Any] = {}
@@ -238,12 +255,14 @@ class _Document:
                                 status="201")  # fmt: skip
         if update is not None and readable:
             responses |= answer("The record as it is now.", record, "ETag")
-            responses["204"] = {"description": "Replaced; who replaced it may not read it."}
-        sent = self.schemas.replace(entity, update) if create is None else self.schemas.create(entity, create)
+            responses |= answer("Replaced; who replaced it may not read it.", None, status="204")
+        if readable:
+            linked(responses, f"get_{one}", id="$request.path.id")
+            self._onward(responses, entity, one, id="$request.path.id")
         rules = dict.fromkeys(filter(None, (self._rule(entity, "create"), self._rule(entity, "update"))))
         found.setdefault(f"{base}/{{id}}", {})["put"] = self._operation(
-            f"put_{one}", entity.plural, f"Replace a {_words(one)}, or create one under an id", responses,
-            access=access, problems=(403, 404, 409, 412, 413, 415, 422),
+            f"put_{one}", entity.plural, f"Replace one {_words(one)}, or create it under an id", responses,
+            access=access, problems=(403, 404, 409, 412),
             parameters=[shared("id"), shared("if_match"), shared("if_absent")], requestBody=body(sent),
             description="\n\n".join(["A field that is not sent gets its default, or null.", *rules]),
         )  # fmt: skip
@@ -256,32 +275,35 @@ class _Document:
     def _auth(self) -> dict[str, Any]:
         user = self.schemas.record(self.view.schema.user)
         login = self.schemas.shared("Login", LOGIN)
-        held = self.schemas.shared("Session", session(user))
-        tokens = self.schemas.shared("Tokens", {"oneOf": [TOKENS, IN_COOKIES]})
-        sessions = self.schemas.shared("Sessions", SESSIONS)
-        ended = {"204": {"description": "Ended."}}
+        held = answer("Signed in.", self.schemas.shared("Session", session(user)))
+        tokens = answer("The new pair.", self.schemas.shared("Tokens", {"oneOf": [TOKENS, IN_COOKIES]}))
+        sessions = answer("The newest first.", self.schemas.shared("Sessions", SESSIONS))
+        ended = answer("Ended.", None, status="204")
         accepted = "Taken; the same answer whether or not the address has an account."
+        for found in (held, tokens):
+            linked(found, "refresh", body={"refresh_token": "$response.body#/refresh_token"})
+        linked(sessions, "end_session", id="$response.body#/data/0/id")
         return {
             "/api/auth/signup": {"post": self._operation(
                 "signup", "auth", "Open an account", answer(accepted, ACCEPTED, status="202"),
-                problems=(413, 415, 422), requestBody=body(self.schemas.signup()),
+                requestBody=body(self.schemas.signup()),
             )},
             "/api/auth/login": {"post": self._operation(
-                "login", "auth", "Sign in", answer("Signed in.", held), problems=(413, 415, 422),
+                "login", "auth", "Sign in", held,
                 requestBody=body(login),
             )},
             "/api/auth/refresh": {"post": self._operation(
-                "refresh", "auth", "Spend a refresh token for a new pair", answer("The new pair.", tokens),
-                problems=(413, 415, 422), requestBody=body(self.schemas.shared("Refresh", REFRESH)),
+                "refresh", "auth", "Spend a refresh token for a new pair", tokens,
+                requestBody=body(self.schemas.shared("Refresh", REFRESH)),
             )},
             "/api/auth/logout": {"post": self._operation(
-                "logout", "auth", "End the session", {"204": {"description": "Signed out."}}, access="signed_in",
+                "logout", "auth", "End the session", answer("Signed out.", None, status="204"), access="signed_in",
                 problems=(403,),
             )},
             "/api/auth/sessions": {
                 "get": self._operation(
-                    "list_sessions", "auth", "Where one is signed in", answer("The newest first.", sessions),
-                    access="signed_in", problems=(403,),
+                    "list_sessions", "auth", "Where one is signed in", sessions, access="signed_in",
+                    problems=(403,),
                 ),
                 "delete": self._operation(
                     "end_other_sessions", "auth", "End all other sessions", ended, access="signed_in", problems=(403,),
@@ -300,7 +322,7 @@ class _Document:
                 "post": self._operation(
                     "create_key", "auth", "Make an API key",
                     answer("The key, shown this once.", self.schemas.shared("NewKey", NEW_KEY), status="201"),
-                    access="signed_in", problems=(403, 413, 415, 422),
+                    access="signed_in", problems=(403,),
                     requestBody=body(self.schemas.shared("WantedKey", WANTED_KEY)),
                 ),
                 "delete": self._operation(
@@ -312,8 +334,8 @@ class _Document:
                 parameters=[shared("id")],
             )},
             "/api/auth/password": {"post": self._operation(
-                "change_password", "auth", "Choose another password", {"204": {"description": "Changed."}},
-                access="signed_in", problems=(403, 413, 415, 422),
+                "change_password", "auth", "Choose another password", answer("Changed.", None, status="204"),
+                access="signed_in", problems=(403,),
                 requestBody=body(self.schemas.shared("PasswordChange", PASSWORD)),
             )},
             "/api/auth/me": {"get": self._operation(
@@ -322,20 +344,28 @@ class _Document:
         }  # fmt: skip
 
     def _batch(self) -> dict[str, Any]:
-        whole = self.schemas.shared("Batch", BATCH)
-        operations = {**BATCH["properties"]["operations"], "maxItems": self.limits.max_operations}  # type: ignore[index]
+        sent = self.schemas.batch()
+        if sent is None:
+            return {}
         done = answer("All of them are done.", self.schemas.shared("BatchAnswer", BATCHED))
         return {"/api/batch": {"post": self._operation(
             "batch", "operation", "Several writes in one transaction", done,
-            problems=(403, 404, 405, 409, 413, 415, 422), requestBody=body({"oneOf": [whole, operations]}),
+            problems=(403, 404, 405, 409), requestBody=body(sent),
             description="The first operation that fails undoes all; `errors` begin with its place, `operations[3]`.",
         )}}  # fmt: skip
 
-    def _health(self) -> dict[str, Any]:
-        schema = {"type": "object", "properties": {"status": {"type": "string"}}}
-        operation = self._operation("healthz", "operation", "Whether the server is alive", answer("Alive.", schema))
-        kept = {name: part for name, part in operation["responses"].items() if name in ("200", "503")}
-        return {**operation, "security": [], "responses": kept}
+    def _about(self) -> dict[str, Any]:
+        schema = {"type": "object", "properties": {"status": {"const": "ok"}}, "required": ["status"]}
+        document = {**answer("This document, as this viewer may know it.", DOCUMENT, "ETag"), **SAME}
+        return {
+            "/openapi.json": {"get": self._operation(
+                "openapi", "operation", "What is served, for programs", document, parameters=[shared("if_none_match")],
+            )},
+            "/healthz": {"get": self._operation(
+                "healthz", "operation", "Whether the server is alive",
+                answer("Alive.", self.schemas.shared("Health", schema)),
+            )},
+        }  # fmt: skip
 
     def _action(self, action: ActionDoc) -> dict[str, Any]:
         method = action.method.lower()
@@ -358,7 +388,7 @@ class _Document:
             sent = {**asked_for, **({"properties": rest} if rest else {}), **({"required": still} if still else {})}
             if not still:
                 sent.pop("required", None)
-        responses = {"204": {"description": "Done."}}
+        responses = answer("Done.", None, status="204")
         if action.record:
             whole = self.schemas.record(self.view.schema.entities[action.record])
             responses = answer(
@@ -370,7 +400,7 @@ class _Document:
         return self._operation(
             name, "actions", summary, responses, access="signed_in" if action.signed_in else "open",
             parameters=parameters, description=action.description or more.strip(),
-            problems=(403, 404, 409, 422, *((413, 415) if sent else ())), requestBody=body(sent) if sent else None,
+            problems=(403, 404, 409, 422), **({"requestBody": body(sent)} if sent else {}),
         )  # fmt: skip
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from backstay.api.json_schema import CLEAN
+from backstay.auth.password import LONGEST, SHORTEST
 from backstay.errors import CODES
 
 PROBLEM = {
@@ -53,19 +55,36 @@ def problem_responses(problem: dict[str, Any]) -> dict[str, Any]:
         found[f"Problem{status}"] = {
             "description": said_of, "content": {"application/problem+json": {"schema": body, "example": example}},
         }  # fmt: skip
-        if status in (409, 429, 503):
-            found[f"Problem{status}"]["headers"] = {"Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
+        found[f"Problem{status}"]["headers"] = _headers(*_WITH.get(status, ()))
+    waiting = {"$ref": "#/components/headers/RetryAfterWhileInProgress"}
+    found["Problem409"]["headers"] = {"Retry-After": waiting, **found["Problem409"]["headers"]}
     return found
 
 
+_WITH = {401: ("WWW-Authenticate",), 405: ("Allow",), 429: ("Retry-After",), 503: ("Retry-After",)}
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in (*names, "X-Request-ID")}
+
+
 def answer(said_of: str, schema: dict[str, Any] | None, *headers: str, status: str = "200") -> dict[str, Any]:
-    """One response that is no error."""
-    found: dict[str, Any] = {"description": said_of}
-    if headers:
-        found["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
+    """One response that is no error; without a schema it has no body."""
+    found: dict[str, Any] = {"description": said_of, "headers": _headers(*headers)}
     if schema is not None:
         found["content"] = {"application/json": {"schema": schema}}
     return {status: found}
+
+
+def linked(
+    responses: dict[str, Any], operation: str, name: str = "", *, body: Any = None, **parameters: str
+) -> dict[str, Any]:
+    """Say in each good answer with a body how another operation goes on from there; returns the responses."""
+    link = {"operationId": operation, **({"parameters": parameters} if parameters else {})}
+    for status, found in responses.items():
+        if status.startswith("2") and "content" in found:
+            found.setdefault("links", {})[name or operation] = {**link, **({"requestBody": body} if body else {})}
+    return responses
 
 
 def body(schema: dict[str, Any]) -> dict[str, Any]:
@@ -73,17 +92,39 @@ def body(schema: dict[str, Any]) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
-SAME = {"304": {"description": "Not changed since the answer that `If-None-Match` names."}}
-HEADERS = {
-    "ETag": {"description": "Names this state of the answer.", "schema": {"type": "string"}},
-    "Link": {"description": 'The next page, with `rel="next"`; absent on the last one.', "schema": {"type": "string"}},
-    "Location": {"description": "Where the new record is.", "schema": {"type": "string", "format": "uri-reference"}},
-    "RetryAfter": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}},
-}
+SAME = answer("Not changed since the answer that `If-None-Match` names.", None, "ETag", status="304")
+_TEXT = {"type": "string"}
+HEADERS: dict[str, Any] = {
+    "ETag": {
+        "description": "Names this state of the answer: send it back in `If-None-Match`, and before a change in "
+        "`If-Match`.",
+        "schema": {"type": "string", "pattern": '^(?:W/)?"[^"]+"$'},
+    },
+    "Link": {
+        "description": 'The next page, with `rel="next"`; absent on the last one.',
+        "schema": {"type": "string", "pattern": '^<[^>]+>; rel="next"$'},
+    },
+    "Location": {
+        "description": "Where the new record is; absent where many were made.",
+        "schema": {"type": "string", "format": "uri-reference"},
+    },
+    "Retry-After": {
+        "description": "Seconds to wait.", "required": True, "schema": {"type": "integer", "minimum": 0},
+    },
+    "RetryAfterWhileInProgress": {
+        "description": "Seconds to wait, where `code` is `in_progress`.", "schema": {"type": "integer", "minimum": 0},
+    },
+    "WWW-Authenticate": {"description": "How to sign in.", "required": True, "schema": {"const": "Bearer"}},
+    "Allow": {"description": "The methods that are served here.", "required": True, "schema": _TEXT},
+    "X-Request-ID": {
+        "description": "Names this request: the one that was sent in this header, or a new one.", "required": True,
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+    },
+}  # fmt: skip
 LOGIN = {
     "type": "object",
     "properties": {
-        "email": {"type": "string"},
+        "email": {"type": "string", "examples": ["ada@example.com"]},
         "password": {"type": "string", "format": "password", "writeOnly": True},
         "cookie": {
             "type": "boolean",
@@ -109,7 +150,14 @@ PASSWORD = {
     "type": "object",
     "properties": {
         "current_password": {"type": "string", "format": "password", "writeOnly": True},
-        "new_password": {"type": "string", "format": "password", "writeOnly": True, "minLength": 8, "maxLength": 128},
+        "new_password": {
+            "type": "string",
+            "format": "password",
+            "writeOnly": True,
+            "minLength": SHORTEST,
+            "maxLength": LONGEST,
+            "pattern": CLEAN,
+        },
     },
     "required": ["current_password", "new_password"],
     "additionalProperties": False,
@@ -180,26 +228,6 @@ WANTED_KEY = {
     "required": ["name", "scopes"],
     "additionalProperties": False,
 }  # fmt: skip
-BATCH = {
-    "type": "object",
-    "properties": {
-        "operations": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "method": {"enum": ["POST", "PUT", "PATCH", "DELETE"]},
-                    "path": {"type": "string", "examples": ["/api/things", "/api/things/{id}"]},
-                    "body": {"type": "object", "description": "What the same request alone would send."},
-                },
-                "required": ["method", "path"],
-                "additionalProperties": False,
-            },
-        },
-    },
-    "required": ["operations"],
-    "additionalProperties": False,
-}
 BATCHED = {
     "type": "object",
     "properties": {
@@ -209,7 +237,7 @@ BATCHED = {
             "items": {
                 "type": "object",
                 "properties": {
-                    "status": {"type": "integer"},
+                    "status": {"enum": [200, 201, 204]},
                     "body": {"type": ["object", "null"], "description": "The record, as its writer may read it."},
                     "location": {"type": "string", "format": "uri-reference", "description": "Of a new record."},
                 },
@@ -219,6 +247,15 @@ BATCHED = {
     },
     "required": ["data"],
 }
+DOCUMENT = {
+    "type": "object",
+    "description": "An OpenAPI document (https://spec.openapis.org/oas/v3.1.0).",
+    "properties": {
+        "openapi": {"const": "3.1.0"}, "info": {"type": "object"}, "paths": {"type": "object"},
+        "components": {"type": "object"},
+    },
+    "required": ["openapi", "info", "paths", "components"],
+}  # fmt: skip
 ACCEPTED = {
     "type": "object",
     "properties": {"status": {"const": "accepted"}},

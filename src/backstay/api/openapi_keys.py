@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import Any
 
 from backstay.api.http import UNSAFE
-from backstay.api.idempotency import EXCEPTIONS
+from backstay.api.idempotency import ANONYMOUS_LENGTH, EXCEPTIONS
 
 _SAID = (
     "Names this request, so that it can be sent again: it is done once, and answered alike. Best a random UUID, made "
@@ -27,6 +27,12 @@ REPLAYED = {
     "description": "`true` where the answer is the one that was given before to this `Idempotency-Key`.",
     "schema": {"const": "true"},
 }
+
+
+def keys(anonymous: bool) -> dict[str, Any]:
+    """The parameters, for somebody who is not signed in or who is."""
+    least = {"minLength": ANONYMOUS_LENGTH} if anonymous else {}
+    return {name: {**said, "schema": {**said["schema"], **least}} for name, said in KEYS.items()}
 
 
 def with_keys(paths: dict[str, Any], required: Collection[tuple[str, str]] = ()) -> dict[str, Any]:

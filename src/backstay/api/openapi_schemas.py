@@ -7,11 +7,11 @@ are put into words for the developer's own document only.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from backstay.api.json_schema import json_schema, nullable
+from backstay.api.json_schema import CLEAN, json_schema, nullable
 from backstay.api.view import Access, Part, View
 from backstay.auth.password import LONGEST, SHORTEST
 from backstay.model.declare import User
@@ -22,8 +22,10 @@ from backstay.plan.limits import Limits
 from backstay.plan.planner import SUMMABLE
 
 _PASSWORD = {
-    "type": "string", "format": "password", "minLength": SHORTEST, "maxLength": LONGEST, "writeOnly": True,
+    "type": "string", "format": "password", "minLength": SHORTEST, "maxLength": LONGEST, "pattern": CLEAN,
+    "writeOnly": True,
 }  # fmt: skip
+_KEY = "[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 
 
 class Schemas:
@@ -50,45 +52,59 @@ class Schemas:
         self.made.setdefault(name, schema)
         return self.ref(name)
 
-    def value(self, kind: Kind) -> dict[str, Any]:
-        """A value in a question; what takes many words is written once for all fields of its kind."""
+    def value(self, kind: Kind, *, sent: bool = True) -> dict[str, Any]:
+        """A value in a question, or in an answer; what takes many words is written once for all fields of its kind."""
         kind = plain(kind)
-        schema = json_schema(kind)
-        if kind.name in ("big_integer", "time", "duration", "money"):
+        schema = json_schema(kind, sent=sent)
+        if kind.name in ("time", "duration", "money"):
             return self.shared(_camel(kind.name) + kind.currency, schema)
         return schema
 
     # Records.
 
     def record(self, entity: Entity) -> dict[str, Any]:
-        """A reference to the record as this standing reads it."""
+        """A reference to the whole record as this standing reads it."""
         if entity.name not in self.made:
-            self.made[entity.name] = {}  # relations may lead back here
-            properties = {part.name: self._read(part) for part in self.view.parts(entity)}
             always = [part.name for part in self.view.parts(entity) if not isinstance(part, ToMany)]
-            self.made[entity.name] = {
-                "type": "object", **_described(said(entity)), "properties": properties, "required": always,
-            }  # fmt: skip
+            self.made[entity.name] = {**_described(said(entity)), "allOf": [self._part(entity)], "required": always}
         return self.ref(entity.name)
+
+    def shown(self, entity: Entity) -> dict[str, Any]:
+        """A record in an answer to a question, which may have asked for some of its `fields` only."""
+        return {"anyOf": [self.record(entity), self._part(entity)]}
+
+    def _part(self, entity: Entity) -> dict[str, Any]:
+        """A reference to what was asked for of a record."""
+        name = self.name(f"{entity.name}Part")
+        if name not in self.made:
+            self.made[name] = {}  # relations may lead back here
+            properties = {part.name: self._read(part) for part in self.view.parts(entity)}
+            told = "What `fields` named of it; the whole record has all of these."
+            self.made[name] = {"type": "object", "description": told, "properties": properties}
+        return self.ref(name)
 
     def _read(self, part: Part) -> dict[str, Any]:
         if isinstance(part, ToMany):
             schema: dict[str, Any] = {"type": "array", "items": json_schema(Kind("uuid"))}
             if self.view.opens(part.target):
-                schema["items"] = self.record(part.target)
+                schema["items"] = {"anyOf": self._one(part.target)}
             return self._documented(part, schema, "There when expanded.")
         schema = json_schema(part.kind)
         maybe_null = isinstance(part, Computed) or part.nullable or self.view.fold(part.read) != ANYONE
         if isinstance(part, Field) and part.target is not None and self.view.opens(part.target):
-            schema = {"oneOf": [schema, self.record(part.target)]}
+            schema = {"anyOf": [schema, *self._one(part.target)]}
             maybe_null = maybe_null or self.view.fold(part.target.rules["read"]) != ANYONE
             if maybe_null:
-                schema["oneOf"].append({"type": "null"})
+                schema["anyOf"].append({"type": "null"})
             schema = self._documented(part, schema, "The id, or the record when expanded.")
         else:
             schema = self._documented(part, nullable(schema) if maybe_null else schema)
         closed = isinstance(part, Computed) or not self.view.sends(part)
         return {**schema, "readOnly": True} if closed else schema
+
+    def _one(self, entity: Entity) -> list[dict[str, Any]]:
+        shown: list[dict[str, Any]] = self.shown(entity)["anyOf"]
+        return shown
 
     def _documented(self, part: Part, schema: dict[str, Any], *more: str) -> dict[str, Any]:
         texts = [part.doc, schema.get("description", ""), *more]
@@ -121,7 +137,7 @@ class Schemas:
             {
                 "type": "object",
                 "properties": {
-                    "data": {"type": "array", "items": self.record(entity), "maxItems": self.limits.max_page},
+                    "data": {"type": "array", "items": self.shown(entity), "maxItems": self.limits.max_page},
                     "meta": self.shared("PageMeta", meta),
                 },
                 "required": ["data", "meta"],
@@ -137,16 +153,12 @@ class Schemas:
                 continue
             kind = plain(part.kind)
             priced = kind.name == "money" and not kind.currency
-            value = nullable(self.value(INTEGER if priced else kind))
-            # A path such as `created_at.day`, `category.slug` or `price.currency` answers with an object.
-            deeper = (
-                priced or kind.name in ("date", "datetime") or (isinstance(part, Field) and part.target is not None)
-            )
-            groups[part.name] = (
-                {"type": "object"} if priced else {"anyOf": [value, {"type": "object"}]} if deeper else value
-            )
+            value = nullable(self.value(INTEGER if priced else kind, sent=False))
+            deeper = self._deeper(part)
+            groups[part.name] = deeper if priced else {"anyOf": [value, deeper]} if deeper else value
             if kind.name in SUMMABLE:
-                numbers["sum"][part.name] = nullable(self.value(INTEGER if priced else replace(kind, precision=0)))
+                total = self.value(INTEGER if priced else replace(kind, precision=0), sent=False)
+                numbers["sum"][part.name] = nullable(total)
                 numbers["avg"][part.name] = {"type": ["number", "null"]}
             if kind.name != "boolean":
                 numbers["min"][part.name] = numbers["max"][part.name] = value
@@ -163,7 +175,47 @@ class Schemas:
         page = {"type": "object", "properties": {"data": {"type": "array", "items": row}}, "required": ["data"]}
         return self.shared(f"{entity.name}Groups", page)
 
+    def _deeper(self, part: Field | Computed) -> dict[str, Any]:
+        """What a group by a path answers with: by `created_at.day`, `price.currency` or `category.slug`."""
+        if part.kind.name in ("date", "datetime"):
+            pieces = {"year": "2026", "month": "2026-11", "day": "2026-11-22"}
+            said = {name: {"type": ["string", "null"], "examples": [piece]} for name, piece in pieces.items()}
+            return self.shared("DateParts", {"type": "object", "properties": said, "additionalProperties": False})
+        if part.kind.name == "money":
+            amount, currency = {"type": ["integer", "null"]}, {"type": ["string", "null"]}
+            made = {"type": "object", "properties": {"amount": amount, "currency": currency}}
+            return self.shared("MoneyParts", {**made, "additionalProperties": False})
+        if isinstance(part, Field) and part.target is not None:
+            return {"type": "object", "description": "Where a field of the related record was asked for."}
+        return {}
+
     # Bodies.
+
+    def batch(self) -> dict[str, Any] | None:
+        """A reference to the body of a batch: what each model's own operations take, in a list; nothing without any."""
+        ways = [way for entity in self.view.schema.by_plural().values() for way in self._ways(entity)]
+        if not ways:
+            return None
+        several = {"type": "array", "items": {"oneOf": ways}, "maxItems": self.limits.max_operations}
+        whole = {
+            "type": "object", "properties": {"operations": several}, "required": ["operations"],
+            "additionalProperties": False,
+        }  # fmt: skip
+        return self.shared("Batch", {"oneOf": [whole, several]})
+
+    def _ways(self, entity: Entity) -> Iterator[dict[str, Any]]:
+        """The operations on one model that a batch can hold."""
+        base = f"/api/{entity.plural}"
+        one = {"type": "string", "pattern": f"^{base}/{_KEY}$"}
+        create, update = self.view.access(entity, "create"), self.view.access(entity, "update")
+        if create is not None:
+            yield _way("POST", {"const": base}, self.create(entity, create))
+        if (replaced := self.put(entity)) is not None:
+            yield _way("PUT", one, replaced)
+        if update is not None:
+            yield _way("PATCH", one, self.update(entity, update))
+        if self.view.access(entity, "delete") is not None:
+            yield _way("DELETE", one, None)
 
     def create(self, entity: Entity, access: Access) -> dict[str, Any]:
         """A reference to the body that makes a record."""
@@ -177,8 +229,15 @@ class Schemas:
         body = self._body(self._sent(entity, access), self._lists(entity, access))
         return self.shared(f"{entity.name}Update", {**body, "minProperties": 1})
 
-    def replace(self, entity: Entity, access: Access | None) -> dict[str, Any]:
-        """A reference to the body that replaces a record, where none can be created."""
+    def put(self, entity: Entity) -> dict[str, Any] | None:
+        """A reference to the body of a PUT, where this standing may replace a record or create one under an id."""
+        create, update = self.view.access(entity, "create"), self.view.access(entity, "update")
+        if create is not None:
+            return self.create(entity, create)
+        readable = self.view.access(entity, "read") is not None
+        return self._replace(entity, update) if update is not None and readable else None
+
+    def _replace(self, entity: Entity, access: Access | None) -> dict[str, Any]:
         fields = self._sent(entity, access or "open")
         body = self._body(fields, self._lists(entity, access or "open"))
         required = [field.name for field in fields if field.required]
@@ -239,7 +298,7 @@ class Schemas:
             for part in lists
         }
         for field in fields:
-            schema = json_schema(field.kind)
+            schema = json_schema(field.kind, sent=True)
             schema = self._documented(field, nullable(schema) if field.nullable else schema)
             if field.default is not None and field.default.source == "literal" and _is_json(field.default.value):
                 schema["default"] = field.default.value
@@ -257,7 +316,7 @@ class Schemas:
             several = {"type": "array", "items": own}
             properties: dict[str, Any] = {"and": several, "or": several, "not": own}
             if entity.search:
-                properties["search"] = {"type": "string", "maxLength": self.limits.max_needle}
+                properties["search"] = {"type": "string", "maxLength": self.limits.max_needle, "pattern": CLEAN}
             for part in self.view.parts(entity):
                 if isinstance(part, ToMany) or not part.kind.sealed:
                     properties[part.name] = self._filtered(part)
@@ -271,10 +330,10 @@ class Schemas:
         if isinstance(part, ToMany):
             inner = self.filter(part.target) if self.view.opens(part.target) else {"type": "object"}
             kinds = {kind: inner for kind in ("some", "none", "every")}
-            return {"type": "object", "properties": kinds, "additionalProperties": False}
+            return {"type": "object", "properties": kinds, "additionalProperties": False, "minProperties": 1}
         test = self._test(part.kind)
         if isinstance(part, Field) and part.target is not None and self.view.opens(part.target):
-            return {"anyOf": [test, self.filter(part.target)]}
+            return {"anyOf": [test, {**self.filter(part.target), "minProperties": 1}]}
         return test
 
     def _test(self, kind: Kind) -> dict[str, Any]:
@@ -296,13 +355,24 @@ class Schemas:
             if kind.textual:
                 operators |= dict.fromkeys(("contains", "icontains", "starts_with"), json_schema(TEXT))
         operators["is_null"] = {"type": "boolean"}
-        test: dict[str, Any] = {"type": "object", "properties": operators, "additionalProperties": False}
+        test: dict[str, Any] = {
+            "type": "object", "properties": operators, "additionalProperties": False, "minProperties": 1,
+        }  # fmt: skip
         if "eq" in operators and not (kind.name == "money" and not kind.currency):
             bare = [{"type": "integer"}] if kind.name == "money" else value.get("anyOf", [value])
             test = {"anyOf": [*bare, {"type": "null"}, test]}
         if kind.name in ("enum", "list", "decimal"):
             return test  # each of its own
         return self.shared(f"{_camel(kind.name)}{kind.currency}Test", test)
+
+
+def _way(method: str, path: dict[str, Any], sent: dict[str, Any] | None) -> dict[str, Any]:
+    """One operation of a batch."""
+    required = ["method", "path", *(["body"] if sent is not None else [])]
+    return {
+        "type": "object", "properties": {"method": {"const": method}, "path": path, "body": sent or {"type": "null"}},
+        "required": required, "additionalProperties": False,
+    }  # fmt: skip
 
 
 def said(entity: Entity) -> str:

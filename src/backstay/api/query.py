@@ -108,7 +108,7 @@ class ListQuery:
         root = builder.build(pairs)
         page_size = builder.page_size()
         if builder.page:
-            offset = (builder.page - 1) * page_size
+            offset = self._behind(builder.page, page_size, keys or offset)
         if keys and isinstance(root, Listing):
             start = len(builder.values)
             root = replace(root, after=After(tuple(None if k is None else Slot(start + i) for i, k in enumerate(keys))))
@@ -117,6 +117,15 @@ class ListQuery:
             builder.values.append(offset)
             root = replace(cast(Any, root), offset=Slot(len(builder.values) - 1, "page"))
         return Parsed(root, tuple(builder.values), None, offset, page_size)
+
+    def _behind(self, page: int, size: int, cursor: object) -> int:
+        """How many entries lie before a page."""
+        if cursor:
+            raise BadRequest("Go on by cursor or by page, not by both.", code="invalid_cursor")
+        if (behind := (page - 1) * size) > self.limits.max_offset:
+            said = f"Page {page} lies behind more than {self.limits.max_offset} entries: go on by cursor."
+            raise BadRequest(said, code="too_expensive")
+        return behind
 
 
 class _Builder:
@@ -255,10 +264,11 @@ def parse_sort(text: str) -> tuple[Sort, ...]:
 
 
 def _measures(fn: str, value: str) -> list[Measure]:
-    if fn == "count" and value in ("*", ""):
-        return [Measure("count", "count")]
     found = []
     for part in value.split(","):
+        if fn == "count" and part in ("*", ""):
+            found.append(Measure("count", "count"))
+            continue
         path = _path(part, fn)
         label = f"{fn}.{'.'.join(path)}" if fn != "count" else f"count_of.{'.'.join(path)}"
         found.append(Measure(label, cast(Any, fn), path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha1
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -83,14 +84,12 @@ def _with_cursor(query: bytes, cursor: str) -> str:
 
 
 def version_of(request: Request) -> int | None:
-    """The version that `If-Match` names; `*` and no header name none."""
+    """The version that `If-Match` names; `*` and no header name none. What is no tag of ours is no version's."""
     raw = request.header(b"if-match")
     if raw is None or raw.strip() == b"*":
         return None
     version = raw.strip().strip(b'"').partition(b"-")[0]
-    if raw.startswith(b"W/") or not version.isdigit():
-        raise Problem("If-Match takes the ETag of the record.", code="stale")
-    return int(version)
+    return int(version) if version.isdigit() and len(version) < 19 else -1
 
 
 def problem_body(problem: Problem, request_id: str, instance: str) -> dict[str, Any]:
@@ -119,4 +118,5 @@ def problem_response(problem: Problem, request: Request) -> Response:
         headers.append((b"www-authenticate", b"Bearer"))
     if problem.status in (429, 503) and "Retry-After" not in problem.headers:
         headers.append((b"retry-after", b"1"))
-    return Response(problem.status, msgspec.json.encode(problem_body(problem, request.id, request.path)), headers)
+    instance = quote(request.path, safe="/:@!$&'()*+,;=~", errors="replace")
+    return Response(problem.status, msgspec.json.encode(problem_body(problem, request.id, instance)), headers)

@@ -13,10 +13,11 @@ from backstay.api.http import Request, Response, Router, split_query
 from backstay.api.query import GROUP_PARAMETERS, LIST_PARAMETERS, ListQuery, Parsed, parse_one
 from backstay.api.render import JSON_HEADERS, digest, json_response, list_response, one_response, version_of
 from backstay.errors import BadRequest, NotFound, UnknownField, nearest
-from backstay.model.field import Entity
-from backstay.model.predicate import Slot
+from backstay.model.field import Action, Entity
+from backstay.model.predicate import NOBODY, Slot, normal
 from backstay.model.value import KEY, Unfit, parse
 from backstay.plan.ask import Aggregate, Ask, Create, Delete, Listing, One, Root, Update
+from backstay.plan.planner import refused
 from backstay.store.engine import Engine, Found
 from backstay.store.series import Put, create_all, put
 from backstay.store.transaction import KeyTaken, Transaction
@@ -41,6 +42,7 @@ class Resource:
         self._groups = ListQuery(entity, engine.limits, groups=True)
         self._whole = One(entity.name, Slot(0, "id"))
         self._statements: dict[Any, Any] = {}
+        self._admitted: set[Any] = set()
 
     def serve(self, router: Router) -> None:
         """Put the handlers into the router."""
@@ -48,6 +50,25 @@ class Resource:
         router.add(base, GET=self.list, POST=self.create)
         router.add(f"{base}/aggregate", GET=self.aggregate)
         router.add(f"{base}/{{id}}", GET=self.get, PUT=self.put, PATCH=self.update, DELETE=self.delete)
+        closed = {action for action, rule in self.entity.rules.items() if normal(rule) == NOBODY}
+        methods = {"GET": "read", "HEAD": "read", "POST": "create", "PATCH": "update", "DELETE": "delete"}
+        never = {method for method, action in methods.items() if action in closed}
+        if "create" in closed and closed & {"read", "update"}:
+            never.add("PUT")
+        for path in (base, f"{base}/aggregate", f"{base}/{{id}}"):
+            router.hide(path, never)
+
+    def _admit(self, request: Request, *actions: Action) -> None:
+        """Refuse who may never do this, before looking at what is asked."""
+        key = (actions, request.actor.standing)
+        if key in self._admitted:
+            return
+        engine = self.engine
+        if (problem := refused(self.entity, actions, engine.schema, request.actor, engine.limits)) is not None:
+            raise problem
+        if len(self._admitted) >= engine.limits.remembered_plans:
+            self._admitted.clear()
+        self._admitted.add(key)
 
     async def _read(self, parsed: Parsed, request: Request) -> Found:
         """The answer; a plain question finds its statement by its parameters' names alone."""
@@ -69,6 +90,7 @@ class Resource:
 
     async def list(self, request: Request) -> Response:
         """A page of records."""
+        self._admit(request, "read")
         pairs = self._pairs(request)
         place: Any = None
         for name, value in pairs:
@@ -85,12 +107,14 @@ class Resource:
 
     async def aggregate(self, request: Request) -> Response:
         """Numbers about groups of records."""
+        self._admit(request, "read")
         found = await self._read(self._groups.parse(self._pairs(request)), request)
         body = b'{"data":' + found.array + b"}"
         return json_response(request, body, f'W/"{digest(body)}"')
 
     async def get(self, request: Request) -> Response:
         """One record."""
+        self._admit(request, "read")
         key = request.params["id"]
         if request.query:
             parsed = parse_one(self.entity, key, self._pairs(request))
@@ -108,6 +132,7 @@ class Resource:
 
     async def create(self, request: Request) -> Response:
         """A new record; 201 with it where its creator may read it, and without a body where not. A list makes many."""
+        self._admit(request, "create")
         values = await request.json()
         if isinstance(values, list):
             return await self._create_all(values, request)
@@ -142,6 +167,7 @@ class Resource:
 
         A second transaction looks again where the id was taken between looking and writing. Then it is hidden.
         """
+        self._admit(request, "update", "create")
         values = await request.object()
         ask = put_of(self.entity, self._key(request), values, request)
         try:
@@ -167,6 +193,7 @@ class Resource:
 
     async def update(self, request: Request) -> Response:
         """A change of one record."""
+        self._admit(request, "update")
         values = await request.object()
         if not values:
             raise BadRequest("Name at least one field to change.")
@@ -180,6 +207,7 @@ class Resource:
 
     async def delete(self, request: Request) -> Response:
         """The end of one record."""
+        self._admit(request, "delete")
         version = version_of(request)
 
         async def work(tx: Transaction) -> Response:

@@ -11,6 +11,7 @@ from typing import Literal
 from backstay.model.field import Action, Computed, Entity, Field, Schema, ToMany
 from backstay.model.predicate import NOBODY, Condition, fold, normal
 from backstay.plan.actor import Actor
+from backstay.plan.planner import made_by_me
 from backstay.plan.scope import permitted
 
 Access = Literal["open", "signed_in"]
@@ -42,11 +43,10 @@ class View:
             return None
         rule = normal(entity.rules[action])
         for_nobody = fold(rule, False, _NO_ROLES) == NOBODY
-        if action == "create" and any(
-            field.default is not None and field.default.source == "me" and not field.nullable
-            for field in entity.fields.values()
-        ):
-            for_nobody = True
+        if action == "create":
+            for_nobody = for_nobody or made_by_me(entity)
+            if not all(self.sends(field) for field in entity.fields.values() if field.required):
+                return None  # what a new record needs, this standing cannot say
         if self.everything or self.signed_in:
             return None if self.fold(rule) == NOBODY else "signed_in" if for_nobody else "open"
         if not for_nobody:

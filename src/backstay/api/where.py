@@ -2,6 +2,8 @@
 
 It is the same object in REST's `where`, in GraphQL and in live queries; `name_of` turns a protocol's spelling of a
 field into ours. Nothing is looked up here: whether a name exists for this actor is for the planner to say.
+Invariant: no part of the object is left out of the condition, also where another part decides it: what is always true
+or false (`{}` inside `or`, an empty `or`) is said of the id, so that names and values beside it are still looked at.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from typing import Any, cast
 
 from backstay.errors import BadRequest, nearest
 from backstay.model.predicate import (
+    ANYONE,
     OPERATORS,
     QUANTIFIERS,
     Compare,
@@ -64,9 +67,19 @@ def _object(
 ) -> Condition:
     if not isinstance(raw, Mapping):
         raise BadRequest(f'{place} must be an object such as {{"price": {{"lt": 50}}}}.', code="invalid_filter")
+    if not raw and names:
+        raise BadRequest(f"{place} is empty: name an operator or a field.", code="invalid_filter")
     if depth > _MAX_DEPTH:
         raise BadRequest(f"{place} is nested deeper than {_MAX_DEPTH} levels.", code="too_expensive")
     return both(*(_entry(key, value, names, root, f"{place}.{key}", name_of, depth) for key, value in raw.items()))
+
+
+def _part(
+    raw: object, names: tuple[str, ...], root: int, place: str, name_of: Callable[[str], str], depth: int
+) -> Condition:
+    """A filter inside another one; an empty one is true of every record, which has an id."""
+    found = _object(raw, names, root, place, name_of, depth)
+    return Not(IsNull(Path(("id",), root))) if found == ANYONE else found
 
 
 def _entry(
@@ -76,14 +89,14 @@ def _entry(
     if word in ("and", "or"):
         if not isinstance(value, list):
             raise BadRequest(f"{place} must be a list of filters.", code="invalid_filter")
-        parts = [_object(part, names, root, f"{place}[{i}]", name_of, depth + 1) for i, part in enumerate(value)]
-        return both(*parts) if word == "and" else either(*parts)
+        parts = [_part(part, names, root, f"{place}[{i}]", name_of, depth + 1) for i, part in enumerate(value)]
+        return both(*parts) if word == "and" else either(*parts) if parts else IsNull(Path(("id",), root))
     if word == "not":
-        return Not(_object(value, names, root, place, name_of, depth + 1))
+        return Not(_part(value, names, root, place, name_of, depth + 1))
     if word == "search" and not names and isinstance(value, str):
         return Search(Value(value, place), root)
     if word in QUANTIFIERS and names:
-        body = _object(value, (), root + 1, place, name_of, depth + 1)
+        body = (_part if word == "every" else _object)(value, (), root + 1, place, name_of, depth + 1)
         return Quantified(cast(Quantifier, word), Path(names, root), body)
     if word in OPERATORS and names:
         return compare(word, Path(names, root), value, place)

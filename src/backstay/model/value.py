@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 from uuid import UUID
@@ -27,6 +27,7 @@ KindName = Literal[
 SAFE_INTEGER = 2**53 - 1
 BIG_INTEGER = 2**63 - 1
 DEFAULT_MAX_LENGTH = 10_000
+LONGEST_DECIMAL = 40  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,11 +206,16 @@ class Unfit(ValueError):
         self.code = code
 
 
-_EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f<>()\[\],;:\\\"]{1,64}@(?:[^\s@.\x00-\x1f]{1,63}\.)+[^\s@.\x00-\x1f]{2,63}")
+_ATOM = r"[^\s@.\x00-\x1f\x7f<>()\[\],;:\\\"]{1,64}"
+_LETTER = "[A-Za-z0-9]"  # the alphabets of others in their xn-- form, as for the addresses of accounts
+_LABEL = rf"{_LETTER}(?:(?:{_LETTER}|-){{0,61}}{_LETTER})?"
+_EMAIL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+{_LETTER}(?:{_LETTER}|-){{0,61}}{_LETTER}")
 _URL = re.compile(r"https?://[^\s/?#\x00-\x1f@]+(?:[/?#][^\s\x00-\x1f]*)?", re.IGNORECASE)
 _SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
+_DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_FLOAT = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 FORMATS = {
     "email": (_EMAIL, 254, "must be an email address such as ada@example.com"),
     "url": (_URL, 2000, "must be a web address that begins with http:// or https://"),
@@ -264,8 +270,14 @@ def _text(kind: Kind, raw: object, from_text: bool) -> str:
     return value
 
 
+def _whole(raw: object) -> object:
+    """`12.0` as `12`: JSON has one kind of number, and some writers of it always add the fraction."""
+    return int(raw) if isinstance(raw, float) and raw.is_integer() else raw
+
+
 def _integer(kind: Kind, raw: object, from_text: bool) -> int:
     limit = BIG_INTEGER if kind.name == "big_integer" else SAFE_INTEGER
+    raw = _whole(raw)
     if isinstance(raw, str) and (from_text or kind.name == "big_integer") and re.fullmatch(r"-?[0-9]{1,19}", raw):
         raw = int(raw)
     if isinstance(raw, bool) or not isinstance(raw, int):
@@ -276,11 +288,8 @@ def _integer(kind: Kind, raw: object, from_text: bool) -> int:
 
 
 def _float(kind: Kind, raw: object, from_text: bool) -> float:
-    if isinstance(raw, str) and from_text:
-        try:
-            raw = float(raw)
-        except ValueError:
-            pass
+    if isinstance(raw, str) and from_text and _FLOAT.fullmatch(raw):
+        raw = float(raw)
     if isinstance(raw, bool) or not isinstance(raw, (int, float)):
         raise Unfit("wrong_type", "must be a number")
     try:
@@ -293,13 +302,12 @@ def _float(kind: Kind, raw: object, from_text: bool) -> float:
 
 
 def _decimal(kind: Kind, raw: object, from_text: bool) -> Decimal:
-    if isinstance(raw, bool) or not isinstance(raw, (int, str, Decimal)):
+    raw = _whole(raw)
+    written = isinstance(raw, str) and len(raw) <= LONGEST_DECIMAL and _DECIMAL.fullmatch(raw)
+    if isinstance(raw, bool) or not (written or isinstance(raw, (int, Decimal))):
         raise Unfit("wrong_type", 'must be a decimal written as a text, such as "12.50"')
-    try:
-        value = Decimal(raw) if not isinstance(raw, str) or len(raw) <= 40 else None
-    except InvalidOperation:
-        value = None
-    if value is None or not value.is_finite():
+    value = Decimal(raw)  # type: ignore[arg-type]
+    if not value.is_finite():
         raise Unfit("wrong_type", 'must be a decimal written as a text, such as "12.50"')
     if abs(value.adjusted()) > 40:
         raise Unfit("out_of_range", f"must have at most {kind.precision} digits")
@@ -433,6 +441,7 @@ def _enum(kind: Kind, raw: object, from_text: bool) -> str | int:
         raw = raw.value
     if from_text and isinstance(raw, str) and kind.choices and isinstance(kind.choices[0], int):
         raw = int(raw) if re.fullmatch(r"-?[0-9]{1,15}", raw) else raw
+    raw = _whole(raw)
     if isinstance(raw, bool) or raw not in kind.choices:
         raise Unfit("not_a_choice", "must be one of " + ", ".join(str(choice) for choice in kind.choices))
     assert isinstance(raw, (str, int))

@@ -105,14 +105,19 @@ def _slot(spec: ParamSpec, raw: Any, limits: Limits) -> Any:
                 raise Unfit("too_long", f"must have at most {limits.max_in} entries")
             return [_part(spec, _parse(spec, item)) for item in items]
         value = _parse(spec, raw)
-        too_long = (
-            len(value) > limits.max_needle or len(words(value)) > limits.max_words if spec.part == "words" else False
-        )
-        if too_long:
-            raise Unfit("too_long", f"must have at most {limits.max_needle} characters and {limits.max_words} words")
+        if spec.part == "words":
+            _check_needle(spec, value, limits)
         return _part(spec, value)
     except Unfit as unfit:
         raise BadRequest(f"{spec.place or 'A value'} {unfit}.", code="invalid_filter") from None
+
+
+def _check_needle(spec: ParamSpec, value: str, limits: Limits) -> None:
+    if len(value) > limits.max_needle:
+        raise Unfit("too_long", f"must have at most {limits.max_needle} characters")
+    if len(words(value)) > limits.max_words:
+        said = f"{spec.place or 'A search'} must have at most {limits.max_words} words."
+        raise BadRequest(said, code="too_expensive")
 
 
 def _parse(spec: ParamSpec, raw: Any) -> Any:

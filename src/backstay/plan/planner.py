@@ -6,6 +6,7 @@ and `_visible_parts`, where the read rules and the visibility of fields enter; t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -60,6 +61,27 @@ def plan_read(ask: Ask, schema: Schema, actor: Actor, limits: Limits) -> ReadPla
     return ReadPlan(
         roots, tuple(resolver.params), tuple(resolver.decisions), frozenset(resolver.models), tuple(planner.windows)
     )
+
+
+def refused(entity: Entity, actions: Sequence[Action], schema: Schema, actor: Actor, limits: Limits) -> Problem | None:
+    """What an actor is told who may never do any of these, whatever is asked exactly; nothing where they may.
+
+    It says no more than the plan would, and says it first: who may not ask is not told what is wrong with the question.
+    """
+    if len(actions) > 1 and actor.scopes is not None:
+        return None  # which of them it is, and so which scope is needed, depends on what is there
+    resolver = Resolver(schema, actor, limits)
+    if all(resolver.rule(entity, action) == NOBODY for action in actions):
+        return refusal(entity, actions[0], actor)
+    if actions == ("create",) and actor.id is None and not actor.system and made_by_me(entity):
+        return refusal(entity, "create", actor)
+    return None
+
+
+def made_by_me(entity: Entity) -> bool:
+    """Whether a new record needs somebody signed in, whose it is."""
+    defaults = (field.default for field in entity.fields.values() if not field.nullable)
+    return any(default is not None and default.source == "me" for default in defaults)
 
 
 def refusal(entity: Entity, action: Action, actor: Actor) -> Problem:
@@ -173,9 +195,8 @@ class _Planner:
                 raise BadRequest(
                     f'"{".".join(key.path)}" holds {kind_of(by).name}, which has no order.', code="invalid_sort"
                 )
-            if any(known.by == by for known in keys):
-                raise BadRequest(f'"{".".join(key.path)}" is named twice.', code="invalid_sort")
-            keys.append(Order(by, key.descending))
+            if all(known.by != by for known in keys):  # a key that is named again decides nothing any more
+                keys.append(Order(by, key.descending))
         identity = key_of(frame)
         if all(key.by != identity for key in keys):
             keys.append(Order(identity, keys[-1].descending if keys else False))
