@@ -285,6 +285,7 @@ async def keep_up(store: Store, schema: Schema, now: Callable[[], Any], *, devel
         if stopping or not development:
             raise Behind(stopping or [finding for finding in findings if finding.step.effect != "none"])
     await migrator.apply(taken(schema), "development" if development else "rules")
+    await store.extend(schema, own=True)  # the triggers of tables that are new
     return [] if way.empty else [step.words for step in way.steps]
 
 

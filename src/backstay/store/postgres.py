@@ -282,7 +282,8 @@ class PostgresStore:
                 (),
             )
             triggers = {row[0].decode() for row in rows}
-            for name, text in postgres_triggers(schema).items():
+            rows = await tx.run("SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()", ())
+            for name, text in postgres_triggers(schema, {row[0].decode() for row in rows}).items():
                 if name not in triggers:
                     await tx.run(text, ())
         return done

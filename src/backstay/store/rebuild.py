@@ -173,6 +173,7 @@ async def _rebuild(re: Reshaping, change: TableChange) -> None:
     name, old = change.name, f"_old_{change.name}"
     there = [(row[1], row[2]) for row in await re.run(f"PRAGMA table_info({quoted(name)})")]
     aside = [(column, kind) for column, kind in there if column.startswith(ASIDE)]
+    watching = await re.writing.run("SELECT sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?1", (name,))
     await _drop_indexes(re, name)
     await re.run("PRAGMA legacy_alter_table = ON")  # other tables go on referring to the name
     await re.run(f"ALTER TABLE {quoted(name)} RENAME TO {quoted(old)}")
@@ -186,7 +187,7 @@ async def _rebuild(re: Reshaping, change: TableChange) -> None:
     names = ", ".join(quoted(column) for column in kept)
     await re.run(f"INSERT INTO {quoted(name)} ({names}) SELECT {names} FROM {quoted(old)}")
     await re.run(f"DROP TABLE {quoted(old)}")
-    for text in indexes:
+    for text in [*indexes, *(row[0] for row in watching)]:  # those of `store/revocation.py` go with a table
         await re.run(text)
     await _make_search(re, change.new)
 

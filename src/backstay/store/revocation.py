@@ -7,7 +7,7 @@ A number never falls, so who knows a set of numbers knows that nothing was taken
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from backstay.model.field import Schema
@@ -39,10 +39,10 @@ async def read_revocations(store: Store) -> Mapping[str, int]:
     return {slot if isinstance(slot, str) else slot.decode(): value for slot, value in rows}
 
 
-def sqlite_triggers(schema: Schema) -> dict[str, str]:
-    """The texts that make the triggers of a schema on SQLite, by name."""
+def sqlite_triggers(schema: Schema, tables: Container[str]) -> dict[str, str]:
+    """The texts that make the triggers of those tables on SQLite, by name."""
     found = {}
-    for watched in _watched(schema):
+    for watched in _watched(schema, tables):
         changed, gone = _names(watched)
         owner = f"substr(old.{quoted(watched.owner)}, -{_DIGITS})"
         counted = "ON CONFLICT (slot) DO UPDATE SET value = value + 1"
@@ -56,14 +56,14 @@ def sqlite_triggers(schema: Schema) -> dict[str, str]:
     return found
 
 
-def postgres_triggers(schema: Schema) -> dict[str, str]:
-    """The texts that make the triggers of a schema on PostgreSQL, by name; the function comes first, under none."""
+def postgres_triggers(schema: Schema, tables: Container[str]) -> dict[str, str]:
+    """The texts that make the triggers of those tables on PostgreSQL, by name; the function comes first, under none."""
     found = {"": (
         f"CREATE OR REPLACE FUNCTION \"_revoke\"() RETURNS trigger LANGUAGE plpgsql AS $_revoke$ BEGIN "
         f"INSERT INTO {quoted(REVOCATIONS)} AS known VALUES (right(to_jsonb(OLD) ->> TG_ARGV[0], {_DIGITS}), 1) "
         "ON CONFLICT (slot) DO UPDATE SET value = known.value + 1; RETURN NULL; END $_revoke$"
     )}  # fmt: skip
-    for watched in _watched(schema):
+    for watched in _watched(schema, tables):
         changed, gone = _names(watched)
         call = f'EXECUTE FUNCTION "_revoke"({literal(watched.owner)})'
         found[changed] = (
@@ -75,9 +75,9 @@ def postgres_triggers(schema: Schema) -> dict[str, str]:
     return found
 
 
-def _watched(schema: Schema) -> Iterator[_Watched]:
+def _watched(schema: Schema, tables: Container[str]) -> Iterator[_Watched]:
     for entity in schema.entities.values():
-        if names := getattr(entity.model, "__revoking__", ()):
+        if entity.table in tables and (names := getattr(entity.model, "__revoking__", ())):
             owners = [field.column for field in entity.fields.values() if field.target is schema.user]
             owner = "id" if entity is schema.user else owners[0]
             yield _Watched(entity.table, owner, tuple(entity.fields[name].column for name in names))

@@ -286,7 +286,8 @@ class SQLiteStore:
                 if "_words" in table.c and f"{table.name}__search" not in names:
                     for text in search_statements(table.name):
                         await tx.run(text, ())
-            for name, text in sqlite_triggers(schema).items():
+            there = {row[0] for row in await tx.run("SELECT name FROM sqlite_master WHERE type = 'table'", ())}
+            for name, text in sqlite_triggers(schema, there).items():
                 if name not in names:
                     await tx.run(text, ())
         return done

@@ -252,7 +252,7 @@ def sqlite_beginning(schema: Schema) -> list[str]:
             texts += create_statements(table, dialect)
             if "_words" in table.c:
                 texts += search_statements(table.name)
-        texts += sqlite_triggers(schema).values()
+        texts += sqlite_triggers(schema, {entity.table for entity in schema.entities.values()}).values()
         if len(_BEGINNINGS) >= _KEPT:
             _BEGINNINGS.pop(next(iter(_BEGINNINGS)))
         _BEGINNINGS[schema.fingerprint] = texts
