@@ -37,11 +37,13 @@ from backstay import (
     field,
     is_null,
     updated,
+    was,
 )
 from backstay.app import open_store
 from backstay.plan.actor import SYSTEM
 from backstay.settings import Settings
 from backstay.store.keyring import KeyRing, Unreadable
+from backstay.store.migrate import Behind
 from backstay.store.rows import parts_of
 from backstay.store.sealing import open_value, opened_values, seal, sealed_values
 from backstay.testing import Answer, Person, Trial
@@ -628,7 +630,7 @@ async def test_a_new_one_may_be_null_at_first(tmp_path: Any, postgres_database: 
             await tx.create(first.schema.entities["Person"].model(name="Ada"))
         await first.stop()
         refused, store = app(iban=Encrypted[str]), open_store(settings, Limits())
-        with pytest.raises(RuntimeError, match="Let it be null"):
+        with pytest.raises(Behind, match="Let it be null"):
             await refused.start(settings, store=store)
         await store.close()
         second = app(iban=Encrypted[str | None])
@@ -650,6 +652,33 @@ async def test_a_renamed_field_opens_under_its_old_name(tmp_path: Any) -> None:
 
     renamed = App("bank", models=[Client]).schema.of(Client).fields["account"]
     assert open_value(running.keys, renamed, "id-1", text) == IBAN
+
+
+def bank(name: str, former: str, **fields: Any) -> App:
+    """An application with one model, which may have had another name."""
+    space = {"__annotations__": fields, "__module__": __name__, "__was__": former, "rules": Branch.rules}
+    return App("bank", models=[type(Model)(name, (Model,), space)])  # type: ignore[list-item]
+
+
+async def test_a_migration_renames_it_where_its_old_name_is_kept(database: str, tmp_path: Any) -> None:
+    path = database if database != "sqlite://" else f"sqlite:///{tmp_path / 'bank.db'}"
+    settings = Settings(database_url=path, secret_key="a" * 32, env="development")
+    before = bank("Customer", "", iban=Encrypted[str])
+    running = await before.start(settings, extend=True)
+    async with running.context_of(SYSTEM).transaction() as tx:
+        made = await tx.create(before.schema.entities["Customer"].model(iban=IBAN))
+    await before.stop()
+    careless = bank("Client", "Customer", account=Annotated[Encrypted[str], was("iban")])
+    store = open_store(settings, Limits())
+    with pytest.raises(Behind, match=r'Write SealedAs\("Customer\.iban"\) beside it'):
+        await careless.start(settings, extend=True, store=store)
+    await store.close()
+    careful = bank("Client", "Customer", account=Annotated[Encrypted[str], was("iban"), SealedAs("Customer.iban")])
+    running = await careful.start(settings, extend=True)
+    async with running.context_of(SYSTEM).transaction() as tx:
+        client: Any = await tx.get(careful.schema.entities["Client"].model, made.id)
+    assert client.account == IBAN
+    await careful.stop()
 
 
 def test_the_file_describes_plain_values() -> None:

@@ -345,9 +345,10 @@ def _field_rule(reader: Reader, entity: Entity, rule: Any) -> None:
 def _fingerprint(entities: dict[str, Entity]) -> str:
     parts = []
     for entity in entities.values():
-        parts.append(f"{entity.name} {entity.plural} {entity.table} {entity.indexes}")
+        parts.append(f"{entity.name} {entity.plural} {entity.table} {entity.indexes} {entity.was}")
         parts += [
-            f"{f.name} {f.column} {f.kind} {f.nullable} {f.default} {f.target} {f.on_delete} {describe(f.read)}"
+            f"{f.name} {f.column} {f.kind} {f.nullable} {f.default} {f.target} {f.on_delete} {f.write_only} {f.label} "
+            f"{f.was} {describe(f.read)} {describe(f.write)}"
             for f in entity.fields.values()
         ]
         parts += [f"{c.name} {c.value}" for c in entity.computed.values()]

@@ -223,7 +223,8 @@ class _Way:
                     question=Question(
                         (old.table, "1 = 1"), (new.table, f"{quoted(part.column)} IS NULL"),
                         f"have no value for {new.name}.{part.name}",
-                        "Give it a default, let it be null (| None), or fill it in a data function.",
+                        "Let it be null (| None): no migration can encrypt." if part.kind.sealed
+                        else "Give it a default, let it be null (| None), or fill it in a data function.",
                     ),
                 )
             )  # fmt: skip
@@ -242,6 +243,17 @@ class _Way:
         else:
             self._converted(old, new, was, now, change, expr)
         self._folding(was, now, change, moved=expr != "")
+        if was.kind.sealed and now.kind.sealed and was.label != now.label:
+            self.steps.append(
+                Step(
+                    f"{name} is sealed as {now.label} now.", "none",
+                    Question(
+                        (old.table, f"{quoted(was.column)} IS NOT NULL"),
+                        (new.table, f"{quoted(now.column)} IS NOT NULL"), f"hold what was sealed as {was.label}",
+                        f'Write SealedAs("{was.label}") beside it: encrypted values open under that name only.',
+                    ),
+                )
+            )  # fmt: skip
         if was.nullable and not now.nullable:
             self._never_null(old, new, was, now, change)
         elif now.nullable and not was.nullable:
