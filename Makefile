@@ -12,10 +12,10 @@ PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CODE := src tests $(wildcard examples benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev-setup test lint format oracle changes migrations bench lock clean
+.PHONY: help run dev-setup test lint format oracle changes migrations idempotency bench lock clean
 
 help:  ## show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/installed  ## serve the example shop on PORT (8000), reloading on change
 	$(BIN)/backstay dev $(APP) --port $(PORT)
@@ -44,6 +44,9 @@ changes: dev-setup  ## kill writers for a minute while a reader of the change lo
 
 migrations: dev-setup  ## kill migrations of 100,000 records fifty times
 	MIGRATION_KILLS=50 MIGRATION_ROWS=100000 $(BIN)/pytest -s tests/store/test_killed_migrations.py
+
+idempotency: dev-setup  ## 1,000 requests, each sent 20 times to four processes, of which one is killed
+	IDEMPOTENCY_KEYS=1000 $(BIN)/pytest tests/api/test_idempotency_fleet.py
 
 bench: benchmarks/$(VENV)/installed  ## measure Backstay and its peers side by side
 	benchmarks/$(BIN)/python -m benchmarks

@@ -43,6 +43,9 @@ HOMES = {"backstay.plan.tree": "plan/tree.py", "backstay.store.engine": "store/e
 CALLS = frozenset(
     "execute executemany executescript fetch fetchrow fetchval fetchmany fetchall fetchone cursor prepare".split()
 )
+SERVING = ("api/", "auth/", "app.py")
+"""What works for requests, so that each of its transactions carries the key of its request (`store/repeat.py`)."""
+KEYLESS = ("auth/account.py",)  # the rehearsal of a sign-up, which is undone
 OPENING = frozenset({"connect", "Connection", "create_engine", "create_pool", "create_async_engine"})
 """How drivers are asked and opened; `import`s of them are watched by the linter of imports."""
 
@@ -69,6 +72,8 @@ def _sins_of(name: str, module: ast.Module) -> Iterator[str]:
             yield f"{name} makes a {called}"
         if said(call.func) in CALLS and isinstance(call.func, ast.Attribute) and not allowed(name, DRIVERS):
             yield f"{name} calls .{said(call.func)}()"
+        if _begins(call) and allowed(name, SERVING) and not allowed(name, KEYLESS):
+            yield f"{name} begins a transaction without the key of its request"
         if said(call.func) in OPENING and not allowed(name, DRIVERS):
             yield f"{name} opens with {said(call.func)}()"
         for argument in [*call.args, *(keyword.value for keyword in call.keywords)]:
@@ -80,6 +85,13 @@ def _sins_of(name: str, module: ast.Module) -> Iterator[str]:
             yield f"{name} gives {other} another name"
         if isinstance(node, ast.ClassDef) and any(meant(base, known) in MAKERS for base in node.bases):
             yield f"{name} derives {node.name} from a class that proves something"
+
+
+def _begins(call: ast.Call) -> bool:
+    """Whether a transaction is begun on a store itself."""
+    return said(call.func) == "transaction" and isinstance(call.func, ast.Attribute) and said(call.func.value) in (
+        "store", "_store",
+    )  # fmt: skip
 
 
 def calls(module: ast.Module) -> list[ast.Call]:
@@ -143,6 +155,11 @@ def test_the_road_is_where_it_is_looked_for() -> None:
 
 # What is added to a copy of the package, and what must be said of it.
 PLANTED = {
+    "a transaction of a request without its key": (
+        "api/rest.py",
+        "async def hidden(engine):\n    async with engine.store.transaction() as writing:\n        return writing",
+        "api/rest.py begins a transaction without the key of its request",
+    ),
     "a plan made by the protocol": (
         "api/rest.py",
         "from backstay.plan.tree import ReadPlan\n\nOPEN = ReadPlan((), (), (), frozenset())",

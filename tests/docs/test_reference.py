@@ -12,6 +12,7 @@ import pytest
 
 import backstay
 from backstay import testing
+from backstay.api.idempotency import EXCEPTIONS
 from backstay.cli.commands import backstay as program
 from backstay.errors import CODES
 from backstay.model.predicate import OPERATORS, QUANTIFIERS
@@ -189,6 +190,11 @@ def test_every_address_is_documented(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         served |= {f"{method} {plain}" for method in methods if method != "HEAD" and "/docs/" not in plain}
     shown = {cells[0].strip("`") for cells in rows(section(REFERENCE / "api.md", "Addresses"))}
     assert shown == served
+
+
+def test_every_route_without_a_key_is_documented_with_its_reason() -> None:
+    shown = {cells[0].strip("`"): cells[1] for cells in rows(section(REFERENCE / "api.md", "Sending a request again"))}
+    assert shown == EXCEPTIONS
 
 
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")

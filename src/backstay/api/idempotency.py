@@ -141,11 +141,10 @@ class Idempotency:
                 response = _again(kept, keyed)
             if response is not None:
                 return response
-            if kept is not None:
-                if self._monotonic() >= end:
-                    raise in_progress()
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 0.5)
+            if self._monotonic() >= end:
+                raise in_progress()
+            await asyncio.sleep(pause if kept is not None else 0)  # who lost the key finds its record at once
+            pause = min(pause * 2, 0.5)
 
     async def _first(self, attempt: Attempt, request: Request, handler: Handler) -> Response | None:
         """Carry the request out; nothing where it turned out that another process has its key."""
