@@ -21,10 +21,12 @@ from backstay.api.http import Front, Receive, Request, Response, Router, Scope, 
 from backstay.api.idempotency import Idempotency
 from backstay.api.pages import action_docs, serve_pages
 from backstay.api.proxies import Hosts, Proxies
+from backstay.api.rates import Askers, with_rates
 from backstay.api.rest import Resource, Work
 from backstay.auth.account import Accounts
 from backstay.auth.models import HIDDEN
 from backstay.auth.password import Passwords
+from backstay.auth.tries import Tries
 from backstay.errors import DeclarationError, Problem, Unavailable
 from backstay.jobs.outbox import Outbox, Reaction
 from backstay.model.declare import Model
@@ -42,6 +44,7 @@ from backstay.store.identity import uuid7_maker
 from backstay.store.keyring import KeyRing, ring_of
 from backstay.store.migrate import keep_up
 from backstay.store.port import Store
+from backstay.store.rates import Rates
 from backstay.store.repeat import Attempt, Repeats
 from backstay.store.transaction import Hooks, Moment, Transaction
 from backstay.telemetry.log import Log
@@ -123,18 +126,20 @@ class App:
         return self._hook("after_delete", model)
 
     def action(
-        self, route: str, *, allow: Predicate = nobody, status: int | None = None, idempotency_key: Key = "accepted"
-    ) -> Callable[[F], F]:
+        self, route: str, *, allow: Predicate = nobody, status: int | None = None, idempotency_key: Key = "accepted",
+        limit: str = "",
+    ) -> Callable[[F], F]:  # fmt: skip
         """Serve `async def action(ctx, ...)` at a route such as `"POST /api/quote"`, typed in and out.
 
         `allow` says who may call it: `anyone`, `signed_in`, `role("staff")`; nobody when it is not named. An action
         whose first argument is annotated `Transaction` is one transaction, which commits once its answer is made.
         `idempotency_key="required"` refuses calls without the header (400 `idempotency_key_required`): for what moves
-        money.
+        money. `limit="10/minute, 100/day"` is how often one account, or one client where nobody is signed in, may call
+        it: 429 `too_many_requests` beyond that, in all processes together.
         """
 
         def keep(function: F) -> F:
-            self.actions.append(Action(route, function, condition(allow), status, idempotency_key))
+            self.actions.append(Action(route, function, condition(allow), status, idempotency_key, limit))
             return function
 
         return keep
@@ -304,6 +309,9 @@ class Running:
         # A copy: accounts add theirs, and what was declared stays as it was, however often it is started.
         self.hooks = Hooks({moment: [*hooks] for moment, hooks in app.hooks.by_moment.items()})
         lifetime, access = timedelta(days=settings.session_days), timedelta(minutes=settings.access_minutes)
+        limits = with_rates(app.limits, settings.rate_limits)
+        rates = Rates(store, clock, self.log)
+        askers = Askers(rates, limits)
         self.accounts = Accounts(
             self.engine,
             self.hooks,
@@ -312,6 +320,7 @@ class Running:
             access=access,
             passwords=passwords,
             actions=[action.name for action in app.actions],
+            tries=Tries(rates, limits),
         )
         self.outbox = Outbox(self.engine, app.reactions, lambda: self.context_of(SYSTEM), self.log)
         repeats = Repeats(
@@ -324,7 +333,7 @@ class Running:
             Resource(entity, self.engine, cursors, self.write).serve(router)
         Batch(app.schema.by_plural().values(), app.limits, self.write).serve(router)
         for action in app.actions:
-            action.serve(router, self.engine, self.context, self.write)
+            action.serve(router, self.engine, self.context, self.write, askers)
         cors = Cors(settings.cors_origins, loopback=settings.development)
         credentials = Credentials(self.accounts, Cookies(development=settings.development), cors.allows)
         AccountRoutes(self.accounts, credentials).serve(router)
@@ -336,6 +345,7 @@ class Running:
             cors=cors,
             hosts=Hosts(settings.allowed_hosts, loopback=settings.development),
             proxies=Proxies(settings.trusted_proxies, settings.forwarded_header), line=store.waiting,
+            ask=askers.ask if askers.counted else None,
         )  # fmt: skip
 
     @cached_property

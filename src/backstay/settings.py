@@ -59,6 +59,10 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
         "forwarded_header",
         "Where those proxies write who asks: `X-Forwarded-For` or `Forwarded`.",
     ),
+    "BACKSTAY_RATE_LIMITS": (
+        "rate_limits",
+        "Other rates than the application's: `requests_per_client=600/minute; login_per_account=5/minute`.",
+    ),
     "BACKSTAY_CONNECTIONS": ("connections", "How many connections one process holds to PostgreSQL."),
 }
 """Every variable that is read: the setting it fills and what it is for. The settings page is made from it."""
@@ -84,6 +88,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     forwarded_header: str = "X-Forwarded-For"
+    rate_limits: str = ""
     connections: int = 8
 
     @property

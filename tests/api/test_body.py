@@ -61,6 +61,7 @@ def test_what_is_no_good_json_is_told_before_it_is_read(body: bytes, expected: s
         (b'{"a":1,"b":2}', True),
         (b'{"a" : 1, "b" :"12:30:00"}', True),
         (b'{"a" : 1, "a" :"12:30:00"}', False),
+        (b'{"a":1,"a" :"x:"}', False),
         (b'{"a":"\\":","b":"x"}', True),
         (b'{"a":"\\":","a":"x"}', False),
         (b'{"a":"\\":"}', True),

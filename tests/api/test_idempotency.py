@@ -414,7 +414,8 @@ async def test_every_unsafe_route_carries_its_key_in_the_transaction_of_its_effe
         path = path.replace("{ada}", ada.id)
         recorded.take()
         first = (await send(t, method, path, json, key=f"key {number}", as_=ada)).ok()
-        transactions = [tables_of(said) for said in recorded.take()]
+        # What a try is charged to is a transaction of its own, before all others, and stays whatever comes of it.
+        transactions = [said for said in map(tables_of, recorded.take()) if said[0] != "_rates"]
         assert transactions[0][0] == "_repeats", route
         effect = [table for table in transactions[0] if table != "_repeats"]
         assert effect, f"{route} has its key in a transaction of its own: {transactions}"

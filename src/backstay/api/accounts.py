@@ -43,7 +43,7 @@ class AccountRoutes:
 
     async def signup(self, request: Request) -> Response:
         """Open an account. Always the same answer: whether the address was free is told to its owner only."""
-        await self.accounts.signup(await request.object())
+        await self.accounts.signup(await request.object(), request.network)
         return Response(202, b'{"status":"accepted"}', _PRIVATE)
 
     async def login(self, request: Request) -> Response:
@@ -51,7 +51,7 @@ class AccountRoutes:
         cookie, body = take_cookie(await request.object())
         if cookie:
             self.credentials.guard(request)  # nobody else may sign somebody in, as whomever
-        held = await self.accounts.login(body)
+        held = await self.accounts.login(body, request.network)
         user = b'{"user":' + held.user + b","
         return Response(200, user + self._given(request, held.tokens, cookie=cookie)[1:], _PRIVATE)
 
@@ -59,9 +59,9 @@ class AccountRoutes:
         """Spend a refresh token, which is in the body or else in a cookie, for a new pair."""
         body, jar = await _object_or_nothing(request), request.jar
         if body or jar is None or jar.refresh is None:
-            return Response(200, self._given(request, await self.accounts.refresh(body)), _PRIVATE)
+            return Response(200, self._given(request, await self.accounts.refresh(body, request.network)), _PRIVATE)
         try:
-            pair = await self.accounts.refresh({"refresh_token": jar.refresh})
+            pair = await self.accounts.refresh({"refresh_token": jar.refresh}, request.network)
         except NotSignedIn:
             jar.clear()
             raise

@@ -18,6 +18,7 @@ import msgspec
 from backstay.api.http import UNSAFE, Request, Response, Router, split_query
 from backstay.api.json_schema import json_schema
 from backstay.api.openapi import ActionDoc
+from backstay.api.rates import Askers
 from backstay.api.render import JSON_HEADERS
 from backstay.api.rest import Write
 from backstay.api.structure import Structure, is_structure, parse_structure, read_structure, structure_schema
@@ -27,6 +28,7 @@ from backstay.model.field import Default, Field
 from backstay.model.predicate import ANYONE, Condition, Slot, fold, normal
 from backstay.model.value import Kind, Money, Unfit, as_python, parse
 from backstay.plan.ask import Ask, One
+from backstay.plan.rate import Rate, parse_rates
 from backstay.plan.scope import permit_call
 from backstay.plan.write import parse_field
 from backstay.store.context import Context
@@ -63,7 +65,7 @@ class Action:
 
     def __init__(
         self, route: str, function: Callable[..., Awaitable[Any]], allow: Condition, status: int | None,
-        idempotency_key: Key = "accepted",
+        idempotency_key: Key = "accepted", limit: str = "",
     ) -> None:  # fmt: skip
         self.method, _, self.path = route.partition(" ")
         self.function = function
@@ -73,6 +75,11 @@ class Action:
         mistakes: list[Mistake] = []
         if self.method not in _METHODS or not self.path.startswith("/"):
             mistakes.append(Mistake(self.name, f'"{route}" is no route.', 'Write it as "POST /api/quote".'))
+        self.rates: tuple[Rate, ...] = ()
+        try:
+            self.rates = parse_rates(limit)
+        except ValueError as error:
+            mistakes.append(Mistake(self.name, str(error)))
         self.key_required = idempotency_key == "required"
         if self.key_required and self.method not in UNSAFE:
             mistakes.append(
@@ -101,11 +108,15 @@ class Action:
             raise DeclarationError(mistakes)
         self.status = status or (200 if self.method != "DELETE" else 204)
 
-    def serve(self, router: Router, engine: Engine, context: Callable[[Request], Context], write: Write) -> None:
+    def serve(
+        self, router: Router, engine: Engine, context: Callable[[Request], Context], write: Write, askers: Askers
+    ) -> None:
         """Put the action into the router."""
 
         async def handler(request: Request) -> Response:
             request.actor = permit_call(request.actor, self.name, self.allow)
+            if self.rates:
+                await askers.act(f"{self.method} {self.path}", self.rates, request)
             if self.key_required and request.attempt is None:
                 raise BadRequest(code="idempotency_key_required")
             arguments = await self._arguments(request)

@@ -19,7 +19,7 @@ from backstay.api.body import Gate, expect_json
 from backstay.api.compression import SMALLEST, accepts_gzip, compress
 from backstay.api.cors import Cors
 from backstay.api.deadline import Deadlines, Task
-from backstay.api.proxies import Hosts, Proxies
+from backstay.api.proxies import Hosts, Proxies, neighbourhood
 from backstay.api.render import SECURITY_HEADERS, problem_response
 from backstay.api.shedding import Shedding
 from backstay.errors import BadRequest, NotFound, Problem, Unavailable
@@ -75,6 +75,7 @@ class Request:
         "query",
         "scope",
         "task",
+        "told",
     )
 
     def __init__(self, scope: Scope, receive: Receive, gate: Gate, proxies: Proxies, task: Task) -> None:
@@ -90,6 +91,8 @@ class Request:
         """There is one where the request brought cookies of a session, or is given some."""
         self.params: dict[str, str] = {}
         self.id = ""
+        self.told: Sequence[Header] = ()
+        """What every answer to this request has, errors too."""
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
         self._receive = receive
         self._gate = gate
@@ -109,6 +112,11 @@ class Request:
     def client(self) -> str:
         """The address of who asks, past the proxies that are trusted; empty where it has none."""
         return self._proxies.client(self.scope)
+
+    @property
+    def network(self) -> str:
+        """What is counted as one client: its address, and of IPv6 the /64 around it."""
+        return neighbourhood(self._proxies.client(self.scope))
 
     @property
     def scheme(self) -> str:
@@ -136,6 +144,7 @@ class Request:
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 UNSAFE = frozenset(("POST", "PUT", "PATCH", "DELETE"))
+Ask: TypeAlias = Callable[[Request], Awaitable[None]]
 Observe: TypeAlias = Callable[[Request, int, float, BaseException | None], None]
 
 
@@ -217,7 +226,7 @@ class Front:
     def __init__(
         self, router: Router, identify: Callable[[Request], Awaitable[Actor]], limits: Limits, observe: Observe,
         once: Once, *, cors: Cors | None = None, hosts: Hosts | None = None, proxies: Proxies | None = None,
-        line: Callable[[], float] = float,
+        line: Callable[[], float] = float, ask: Ask | None = None,
     ) -> None:  # fmt: skip
         self.router = router
         self.identify = identify
@@ -226,6 +235,7 @@ class Front:
         self.once = once
         self.cors = cors or Cors()
         self.hosts = hosts or Hosts()
+        self.ask = ask
         self.proxies = proxies or Proxies()
         self.shedding = Shedding(limits.max_in_flight, limits.max_wait_ms / 1000, line)
         self.deadlines = Deadlines(limits)
@@ -280,7 +290,7 @@ class Front:
                 body, headers = await compress(body, headers)
             if request.jar is not None:
                 headers = request.jar.seal(headers)
-            headers = [*self._always, *headers, (b"x-request-id", request.id.encode())]
+            headers = [*self._always, *headers, *request.told, (b"x-request-id", request.id.encode())]
             if (origin := request._headers.get(b"origin")) is not None:
                 headers += self.cors.headers(origin)
             if status not in (204, 304):
@@ -305,8 +315,12 @@ class Front:
         handler = route.handlers.get(request.method) if route is not None else None
         if route is None or handler is None:
             return self._refuse(request, route)
-        if b"authorization" in request._headers or b"cookie" in request._headers:
-            request.actor = await self.identify(request)
+        try:
+            if b"authorization" in request._headers or b"cookie" in request._headers:
+                request.actor = await self.identify(request)
+        finally:
+            if self.ask is not None and request.path not in _ALWAYS:  # a token that is none is counted, too
+                await self.ask(request)
         if request.method in UNSAFE:
             return await self.once(request, route, handler)
         return await handler(request)

@@ -29,6 +29,7 @@ from backstay.auth.password import Passwords, check_password
 from backstay.auth.person import person
 from backstay.auth.session import HOLDER, Holder, Pair, Sessions, Sitting, holding
 from backstay.auth.token import Purpose, purpose_of
+from backstay.auth.tries import Tries
 from backstay.errors import Conflict, Denied, FieldError, Invalid, NotFound, NotSignedIn
 from backstay.model.declare import Model
 from backstay.model.predicate import Compare, Path, Slot
@@ -88,7 +89,7 @@ class Accounts:
     def __init__(
         self, engine: Engine, hooks: Hooks, new_id: Callable[[], str], *,
         lifetime: timedelta = timedelta(days=30), access: timedelta = timedelta(minutes=15),
-        passwords: Passwords | None = None, actions: Collection[str] = (),
+        passwords: Passwords | None = None, actions: Collection[str] = (), tries: Tries | None = None,
         monotonic: Callable[[], float] = monotonic_seconds,
     ) -> None:  # fmt: skip
         self.passwords = passwords or Passwords()
@@ -97,6 +98,7 @@ class Accounts:
         finders: dict[Purpose, Find] = {"access": self.sessions.recognise, "key": self.keys.recognise}
         self.identities = Identities(engine, finders, monotonic)
         self.gate = Gate(self.sessions, engine.schema.user.name)
+        self._tries = tries
         self._engine = engine
         self._hooks = hooks
         self._new_id = new_id
@@ -120,7 +122,7 @@ class Accounts:
 
     # For everybody.
 
-    async def signup(self, body: Mapping[str, Any]) -> None:
+    async def signup(self, body: Mapping[str, Any], client: str = "") -> None:
         """Open an account from `{"email", "password", ...}`; the person then logs in. Says nothing on purpose.
 
         Own fields of the user class may be sent where their owner may set them. Hooks of the user class run with
@@ -130,6 +132,8 @@ class Accounts:
         Three round trips and two more to begin and to commit; one more for each relation that is sent.
         """
         opening = parse_opening(body, self._engine.schema, self._engine.limits, self._new_id())
+        if self._tries is not None:
+            await self._tries.sign_up(opening.email, client)
         await self._check_links(opening)
         password_hash = await self.passwords.hash(opening.password)
         if (owner := await self._find(opening.email)) is not None:
@@ -142,13 +146,15 @@ class Accounts:
             if not any(error.path == "email" for error in conflict.errors):
                 raise
 
-    async def login(self, body: Mapping[str, Any]) -> SignedIn:
+    async def login(self, body: Mapping[str, Any], client: str = "") -> SignedIn:
         """Sign in with `{"email", "password"}`. Raises `NotSignedIn` `invalid_credentials`, whatever is wrong.
 
         Six round trips and two more to begin and to commit; a failure takes one, and always one hashing.
         Raises `BadRequest` `unknown_field` and `Invalid` for another body, `Unavailable` where too many wait.
         """
         entry = parse_entry(body)
+        if self._tries is not None:
+            await self._tries.log_in(entry.email, client)
         known = await self._credential(_BY_ADDRESS, entry.email or "")
         if known is not None and (known.user.disabled or entry.password is None):
             known = None
@@ -165,13 +171,16 @@ class Accounts:
         actor = Actor(known.user.id, frozenset(known.user.roles), session=tokens.session)
         return SignedIn(known.user.id, await self.me(actor), tokens)
 
-    async def refresh(self, body: Mapping[str, Any]) -> Pair:
+    async def refresh(self, body: Mapping[str, Any], client: str = "") -> Pair:
         """A new pair for `{"refresh_token"}`, which is spent by it. Raises `NotSignedIn` `invalid_token`.
 
         A token that was spent gives another pair of the same session for ten seconds more, since two tabs may
         refresh at once; after that it ends the session, because somebody else has it.
         """
-        known = await self.sessions.renewable(parse_refresh(body))
+        token = parse_refresh(body)
+        if self._tries is not None:
+            await self._tries.refresh(client)
+        known = await self.sessions.renewable(token)
         async with self._transaction(known.session.user.id) as tx:
             pair = await self.sessions.renew(tx, known)
         if pair is None:
@@ -260,6 +269,8 @@ class Accounts:
         current one that is wrong, `Unavailable`. Nothing is held while hashing.
         """
         user = person(actor)
+        if self._tries is not None:
+            await self._tries.change_password(user)
         known = await self._credential(_BY_USER, user)
         current, chosen = parse_change(body, known.user.email if known else "")
         right = await self.passwords.verify(known.password_hash if known else None, current)

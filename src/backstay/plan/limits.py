@@ -1,13 +1,18 @@
-"""Everything that has a size has a limit, and all of them stand here."""
+"""Everything that has a size has a limit, and all of them stand here; so does how often something may be done."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+
+from backstay.plan.rate import parse_rates
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of one application. Counts, unless a unit is named."""
+    """The limits of one application. Counts, unless a unit is named; rates are texts such as `10/minute, 100/hour`.
+
+    Raises `ValueError` for a rate that is none.
+    """
 
     page: int = 30  # rows of a list when nothing is said
     max_page: int = 200
@@ -49,3 +54,19 @@ class Limits:
     max_steps_on_loop: int = 3_000_000  # SQLite instructions of one read before it moves to a thread, about 50 ms
     remembered_plans: int = 2_000
     remembered_tokens: int = 100_000  # of all GraphQL documents together
+    login_per_account: str = "10/minute, 100/hour"  # tries to sign in with one address
+    login_per_client: str = "60/minute, 600/hour"  # tries to sign in from one client
+    signup_per_account: str = "10/hour"  # sign-ups with one address
+    signup_per_client: str = "60/hour"
+    refresh_per_client: str = "600/minute"
+    password_per_account: str = "10/hour"  # changes of one account's password, and tries of it
+    requests_per_actor: str = ""  # all requests of one account; none means without a limit
+    requests_per_client: str = ""  # all requests of one client that is not signed in
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if isinstance(value := getattr(self, field.name), str):
+                try:
+                    parse_rates(value)
+                except ValueError as error:
+                    raise ValueError(f"Limits({field.name}): {error}") from None

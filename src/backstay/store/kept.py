@@ -149,6 +149,19 @@ def repeats(metadata: sa.MetaData, dialect: str) -> None:
     sa.Index("ix__repeats_expires_at", table.c.expires_at)
 
 
+def rates(metadata: sa.MetaData, dialect: str) -> None:
+    """What was charged to whom, until it counts no longer (`store/rates.py`); times are microseconds."""
+    text, number = _kinds(dialect)
+    table = sa.Table(
+        "_rates", metadata,
+        sa.Column("key", text, primary_key=True),
+        sa.Column("marks", text, nullable=False),
+        sa.Column("expires_at", number, nullable=False),
+        sqlite_strict=True,
+    )  # fmt: skip
+    sa.Index("ix__rates_expires_at", table.c.expires_at)
+
+
 def _kinds(dialect: str) -> tuple[Any, Any]:
     return (sa.Text, sa.Integer) if dialect == "sqlite" else (sa.Text(collation="C"), sa.BigInteger)
 
@@ -162,5 +175,6 @@ KEPT: tuple[Callable[[sa.MetaData, str], None], ...] = (
     consumers,
     deliveries,
     repeats,
+    rates,
 )
 """Each adds one table to the metadata of a database, by the name of its dialect."""
