@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,37 @@ async def test_who_comes_while_the_disk_is_waited_for_is_in_the_next_commit(stor
         await asyncio.sleep(0)
     await together(*tasks)
     assert disk.syncs - before == 2
+
+
+async def test_others_have_their_step_between_those_who_waited(store: SQLiteStore, disk: Disk) -> None:
+    """Reads are not held up by a long line of writes; and the line is told of, but not the time of the disk."""
+    turns, seen, behind = 0, Counter[int](), []
+
+    async def tick() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def work(text: str) -> None:
+        async with store.transaction() as tx:
+            await tx.run(INSERT, (text,))
+            seen[turns] += 1
+            behind.append(store.waiting())
+
+    (ticking,) = started(tick())
+    with disk.held():
+        tasks = started(write(store, "first"))
+        await waited_for(disk)
+        tasks += started(*(work(f"{n}") for n in range(20)))
+        await asyncio.sleep(0)
+        assert store.waiting() == 0.0
+    await together(*tasks)
+    ticking.cancel()
+    assert sorted(seen.values()) == [4, 8, 8]
+    assert [waits > 0 for waits in behind] == [True] * 16 + [False] * 4
+    assert store.waiting() == 0.0
+    assert await written(store) == ["first", *(f"{n}" for n in range(20))]
 
 
 async def test_one_that_fails_undoes_its_own_alone(store: SQLiteStore) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any, cast
 
 from backstay.model.field import Entity
@@ -27,11 +28,17 @@ def _canonical(kind: Kind, raw: Any) -> Any:
     if raw is None:
         return None
     try:
-        return parse(replace(plain(kind), max_length=1_000_000), raw)
+        return parse(_stored(kind), raw)
     except Unfit:
         if kind.stored is None:
             raise
         return raw  # another application wrote it, by rules of its own
+
+
+@cache
+def _stored(kind: Kind) -> Kind:
+    """What a stored value of this kind is read as; there are as many kinds as declarations have fields."""
+    return replace(plain(kind), max_length=1_000_000)
 
 
 def instance(entity: Entity, values: Mapping[str, Any]) -> Any:

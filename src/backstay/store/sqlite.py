@@ -167,7 +167,7 @@ class SQLiteStore:
         return self._reader.execute(text, values).fetchall()
 
     def waiting(self) -> float:
-        """For how many seconds the first in line has waited for the writer."""
+        """For how many seconds the last in line waits behind what others write; a slow disk makes no line."""
         return self._writer.waiting()
 
     def transaction(self) -> SQLiteTransaction:

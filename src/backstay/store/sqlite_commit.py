@@ -28,6 +28,8 @@ from backstay.store.sqlite_turn import WriteTurn
 PATIENCE = 5.0
 """For how many seconds a transaction waits for its beginning."""
 
+_AT_ONCE = 8
+"""So many of those who wait are called in one turn of the event loop, and then others have their step."""
 _IDLE, _AWAY, _OPEN = range(3)  # nothing is begun; the thread has the connection; transactions come and go
 _LOST = "The change was not made: the database cannot be written just now."
 _AGAIN = "The change was not made, because of another one at the same moment."
@@ -50,8 +52,9 @@ class GroupCommit:
         self._owner: SQLiteTransaction | None = None
         self._kept: list[SQLiteTransaction] = []  # acknowledged by the next commit
         self._told: list[asyncio.Future[None]] = []  # undone, and told why after the next commit
-        self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()  # since when, and who
-        self._finishing: asyncio.Handle | None = None
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._calling: asyncio.Handle | None = None
+        self._opened = self._behind = 0.0
         self._settled: asyncio.Future[None] | None = None
         self._closed = self._queueing = False
 
@@ -62,8 +65,11 @@ class GroupCommit:
             self._turn.open()
 
     def waiting(self) -> float:
-        """For how many seconds the first in line has waited for its beginning."""
-        return next((monotonic() - since for since, turn in self._waiting if not turn.done()), 0.0)
+        """For how many seconds the last in line waits behind what others do, without the time of the disk.
+
+        In that time a commit has room for all who come, so more of them make nobody wait longer.
+        """
+        return self._behind if self._waiting else 0.0
 
     # One transaction, in one step of its task.
 
@@ -73,8 +79,12 @@ class GroupCommit:
             raise AwaitedElsewhere(
                 "A transaction is open already: use its `tx`, or begin the second one after the block."
             )
-        while self._phase != _OPEN and not (self._phase == _IDLE and self._begin_now()):
+        called = False
+        while self._phase != _OPEN or (self._waiting and not called):
+            if self._phase == _IDLE and not self._waiting and self._begin_now():
+                break
             await self._wait()
+            called = True
         if self._owner is not None:
             self._evict(self._owner)
             return await self.begin(tx)  # all may have ended with it
@@ -87,10 +97,14 @@ class GroupCommit:
             raise Unavailable(_STOPPING)
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
-        self._waiting.append((monotonic(), turn))
+        self._waiting.append(turn)
         timer = loop.call_later(PATIENCE, _settle, turn, Unavailable("The database is busy with other writes."))
         try:
             await turn
+        except BaseException:
+            with suppress(ValueError):
+                self._waiting.remove(turn)
+            raise
         finally:
             timer.cancel()
 
@@ -179,7 +193,8 @@ class GroupCommit:
 
     def _open_for_all(self) -> None:
         self._phase = _OPEN
-        self._finishing = asyncio.get_running_loop().call_soon(self._finish)
+        self._opened, self._behind = monotonic(), 0.0
+        self._calling = asyncio.get_running_loop().call_soon(self._call)
 
     def _begin_patiently(self) -> None:
         """On the thread: wait for the turn, open the connection again where it failed, begin."""
@@ -206,24 +221,27 @@ class GroupCommit:
             raise
 
     def _begun(self, error: BaseException | None) -> None:
-        """Back on the loop: everybody who waits may begin, in the order in which they came."""
-        waiting = [turn for _, turn in self._waiting if not turn.done()]
-        self._waiting.clear()
-        if error is not None:
-            self._phase = _IDLE
-            said = "The database is busy with another writer." if isinstance(error, apsw.BusyError) else _LOST
-            for turn in waiting:
-                _settle(turn, _because(Unavailable(said), error))
+        """Back on the loop: whoever waits may begin, or is told why not."""
+        if error is None:
+            self._open_for_all()
             return
+        self._phase = _IDLE
+        waiting, self._waiting = self._waiting, deque()
+        said = "The database is busy with another writer." if isinstance(error, apsw.BusyError) else _LOST
         for turn in waiting:
-            _settle(turn)
-        self._open_for_all()  # and finish when each has had its step
+            _settle(turn, _because(Unavailable(said), error))
 
-    def _finish(self) -> None:
-        """Every task that could go on has had its step: what they kept is committed."""
+    def _call(self) -> None:
+        """Every task that could go on has had its step. Call the next who wait, or commit what all of them kept."""
         if self._owner is not None:
             self._evict(self._owner)
         if self._phase != _OPEN:
+            return
+        if self._waiting:
+            for _ in range(min(_AT_ONCE, len(self._waiting))):
+                _settle(self._waiting.popleft())
+            self._behind = monotonic() - self._opened
+            self._calling = asyncio.get_running_loop().call_soon(self._call)
             return
         if self._kept:
             self._go(self._commit, self._committed)
@@ -233,10 +251,16 @@ class GroupCommit:
         self._end()
 
     def _end(self) -> None:
-        if self._finishing is not None:
-            self._finishing.cancel()
+        if self._calling is not None:
+            self._calling.cancel()
         self._phase = _IDLE
         self._leave_turn()
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        if self._phase == _IDLE and self._waiting:
+            self._begin_now()
 
     def _leave_turn(self) -> None:
         if self._turn is not None:
@@ -259,9 +283,7 @@ class GroupCommit:
         self._phase = _IDLE
         kept, self._kept = self._kept, []
         told, self._told = self._told, []
-        if any(not turn.done() for _, turn in self._waiting) and self._begin_now():
-            self._finishing.cancel()  # type: ignore[union-attr]
-            self._begun(None)
+        self._next()
         for future in (*(tx.done for tx in kept), *told):
             _settle(future, None if error is None else _because(Unavailable(_LOST), error))
 
@@ -321,7 +343,7 @@ class GroupCommit:
     async def close(self) -> None:
         """Finish the commit that is on its way, and close. Who still waits for a beginning is refused."""
         self._closed = True
-        for _, turn in self._waiting:
+        for turn in self._waiting:
             _settle(turn, Unavailable(_STOPPING))
         while self._phase == _OPEN or (self._phase == _AWAY and not self._queueing):
             self._settled = asyncio.get_running_loop().create_future()
