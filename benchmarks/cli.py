@@ -24,7 +24,7 @@ from benchmarks.processes import ServerFailed
 from benchmarks.report import HEADINGS, cells
 from benchmarks.results import Measurement, Results
 from benchmarks.stage import PEERS, Part, stage
-from benchmarks.workloads import DESCRIPTIONS, Workload
+from benchmarks.workloads import BUYING, DESCRIPTIONS, Workload
 
 ROOT = Path(__file__).parent.parent
 SHARED_WITH_BACKSTAY = ("granian", "asyncpg", "apsw")
@@ -84,6 +84,9 @@ def _run(asked: argparse.Namespace, parts: list[Part], generator: str, console: 
                 Measurement(part.peer.name, part.database, part.dataset.scale, workload, rounds[part.label])
                 for part in parts
             ]
+            if workload in BUYING:
+                for player in players:
+                    player.take_stock()
             console.print(f"{workload} measured")
         versions = _versions(asked.backstay, generator, postgres)
     _warn_of_differences(versions, console)
@@ -144,7 +147,9 @@ def _parser() -> argparse.ArgumentParser:
     names = [peer.name for peer in PEERS]
     parser = argparse.ArgumentParser(prog="python benchmarks/run.py", description=__doc__)
     parser.add_argument("--only", type=_listed(names), default=names, help=f"peers, of {', '.join(names)}")
-    parser.add_argument("--workloads", type=_listed(list(Workload)), default=list(Workload), help="of W1,W2,W2b,W3")
+    parser.add_argument(
+        "--workloads", type=_listed(list(Workload)), default=list(Workload), help=f"of {','.join(Workload)}"
+    )
     parser.add_argument("--databases", type=_listed(["sqlite", "postgres"]), default=["sqlite", "postgres"])
     parser.add_argument("--scale", type=float, default=1.0, help="size of the shop; 1 is 230,050 rows")
     parser.add_argument("--tenfold", action="store_true", help="measure a shop ten times as large beside it")

@@ -15,6 +15,11 @@ START = datetime(2025, 1, 1, tzinfo=UTC)
 START_MS = int(START.timestamp() * 1000)
 ITEMS_PER_ORDER = 3
 CENTS = range(100, 10_000)
+HOT = 100
+"""How many products everybody buys: the first ones, of which there are `PLENTY`."""
+PLENTY = 1_000_000_000
+SCARCE, FEW = HOT, 50
+"""The product behind them, of which there are so few that a rush of buyers must leave most without."""
 STATUSES = ("paid", "shipped", "delivered", "returned", "cancelled")
 WORDS = (
     "amber birch cedar copper cotton ebony fern flint granite hazel indigo ivory jade juniper larch linen "
@@ -175,7 +180,7 @@ class Dataset:
             price=price,
             cost=price * 6 // 10,
             category=mix(Kind.PRODUCT, number, 22) % self.category_count,
-            stock=mix(Kind.PRODUCT, number, 23) % 200,
+            stock=_stock(number),
             created_at=instant_of(Kind.PRODUCT, number),
         )
 
@@ -219,6 +224,12 @@ class Dataset:
 
 def _price(product: int) -> int:
     return CENTS[mix(Kind.PRODUCT, product, 21) % len(CENTS)]
+
+
+def _stock(product: int) -> int:
+    if product < HOT:
+        return PLENTY
+    return FEW if product == SCARCE else mix(Kind.PRODUCT, product, 23) % 200
 
 
 def _word(kind: Kind, number: int, salt: int) -> str:

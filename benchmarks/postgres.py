@@ -77,6 +77,13 @@ class Postgres:
             for row in rows:
                 copy.write_row(row)
 
+    def row(self, database: str, query: str, *values: Any) -> Sequence[Any]:
+        """The one row of a query."""
+        with psycopg.connect(self.url(database)) as connection:
+            found = connection.execute(query.encode(), values).fetchone()
+        assert found is not None, query
+        return found
+
     def settle(self, database: str) -> None:
         """Vacuum and analyse, as a database that has been up for a day would have done by itself."""
         with psycopg.connect(self.url(database), autocommit=True) as connection:

@@ -23,7 +23,8 @@ def main() -> None:
     if Path(sys.prefix).resolve() != ENVIRONMENT:
         prepare()
     os.environ["PYTHONPATH"] = str(HERE.parent)
-    os.execv(PYTHON, [str(PYTHON), "-W", "ignore:XDG_RUNTIME_DIR", "-m", "benchmarks.cli", *sys.argv[1:]])
+    module = "benchmarks.pressure" if {"overload", "logins"} & {*sys.argv[1:2]} else "benchmarks.cli"
+    os.execv(PYTHON, [str(PYTHON), "-W", "ignore:XDG_RUNTIME_DIR", "-m", module, *sys.argv[1:]])
 
 
 def prepare() -> None:

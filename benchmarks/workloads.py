@@ -1,6 +1,6 @@
-"""What is asked: the questions of each workload, and the answers that the data set itself gives to them.
+"""What is asked and written: the requests of each workload, and the answers that the data set itself gives to them.
 
-The questions are the same for every peer. The answers are reduced to what has to agree (which rows, in which order, how
+The requests are the same for every peer. The answers are reduced to what has to agree (which rows, in which order, how
 nested), and are worked out here from the data set by plain loops, so a peer that answers something else is found out.
 """
 
@@ -11,20 +11,29 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from benchmarks.dataset import ITEMS_PER_ORDER, Dataset
+from benchmarks.dataset import HOT, ITEMS_PER_ORDER, SCARCE, WORDS, Dataset
 
 PAGE = 30
 ORDERS_PAGE = 20
 SIGNED_IN = 200
+RUSH = 640
+"""So many buyers come at once for the product of which there are few."""
 
 
 class Workload(StrEnum):
-    """The reading workloads."""
+    """The workloads, those that write last, since the shop changes under them."""
 
     W1 = "W1"
     W2 = "W2"
     W2B = "W2b"
     W3 = "W3"
+    W4 = "W4"
+    W5 = "W5"
+    W5ONE = "W5one"
+
+
+WRITING = (Workload.W4, Workload.W5, Workload.W5ONE)
+BUYING = (Workload.W5, Workload.W5ONE)
 
 
 DESCRIPTIONS = {
@@ -32,6 +41,9 @@ DESCRIPTIONS = {
     Workload.W2: "thirty products by category and price range, sorted by price",
     Workload.W2B: "the same with the exact count",
     Workload.W3: "twenty newest orders of the signed-in customer with items, each item's product and its category",
+    Workload.W4: "create a review of a product, signed in and validated",
+    Workload.W5: "purchase of three of 100 products: stock down, never below zero, order and items in, one transaction",
+    Workload.W5ONE: "purchase of the one product that everybody buys",
 }
 
 
@@ -59,7 +71,25 @@ class OrdersOf:
     customer: int
 
 
-Question = ProductById | ProductsByPrice | OrdersOf
+@dataclass(frozen=True, slots=True)
+class NewReview:
+    """W4: what the customer who asks says of a product."""
+
+    customer: int
+    product: int
+    stars: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """W5 and W5one: what the customer who asks buys, product and quantity."""
+
+    customer: int
+    lines: tuple[tuple[int, int], ...]
+
+
+Question = ProductById | ProductsByPrice | OrdersOf | NewReview | Purchase
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +127,24 @@ class OrdersAnswer:
     orders: tuple[tuple[int, tuple[Line, ...]], ...]
 
 
-Answer = ProductAnswer | ProductsAnswer | OrdersAnswer
+@dataclass(frozen=True, slots=True)
+class ReviewAnswer:
+    """The review as it was stored."""
+
+    product: int
+    stars: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PurchaseAnswer:
+    """The order that was made, and what it costs."""
+
+    status: str
+    total: int
+
+
+Answer = ProductAnswer | ProductsAnswer | OrdersAnswer | ReviewAnswer | PurchaseAnswer
 
 
 def questions(workload: Workload, dataset: Dataset) -> list[Question]:
@@ -107,12 +154,40 @@ def questions(workload: Workload, dataset: Dataset) -> list[Question]:
         return [ProductById(chance.randrange(dataset.product_count)) for _ in range(8_000)]
     if workload is Workload.W3:
         return [OrdersOf(number) for number in chance.sample(signed_in(dataset), len(signed_in(dataset)))]
+    if workload in WRITING:
+        make = {Workload.W4: _review, Workload.W5: _purchase, Workload.W5ONE: _purchase_of_one}[workload]
+        return [make(chance, dataset, chance.choice(signed_in(dataset))) for _ in range(4_000)]
     return [_products_by_price(chance, dataset, workload is Workload.W2B) for _ in range(4_000)]
 
 
 def signed_in(dataset: Dataset) -> Sequence[int]:
-    """The customers who ask W3: regulars, since theirs are the long histories."""
+    """The customers who are signed in: regulars, since theirs are the long histories."""
     return range(min(SIGNED_IN, dataset.regular_count))
+
+
+def rush(dataset: Dataset) -> list[Purchase]:
+    """One piece each of what there is too little of."""
+    buyers = signed_in(dataset)
+    return [Purchase(buyers[number % len(buyers)], ((SCARCE, 1),)) for number in range(RUSH)]
+
+
+def customer_of(question: Question) -> int | None:
+    """Who is signed in to ask it; nobody where it is asked by anybody."""
+    return question.customer if isinstance(question, (OrdersOf, NewReview, Purchase)) else None
+
+
+def _review(chance: random.Random, dataset: Dataset, customer: int) -> NewReview:
+    product = chance.randrange(dataset.product_count)
+    text = f"{dataset.product(product).name}: " + " ".join(chance.choices(WORDS, k=chance.randrange(5, 30)))
+    return NewReview(customer, product, chance.randrange(1, 6), text)
+
+
+def _purchase(chance: random.Random, dataset: Dataset, customer: int) -> Purchase:
+    return Purchase(customer, tuple((product, chance.randrange(1, 4)) for product in chance.sample(range(HOT), 3)))
+
+
+def _purchase_of_one(chance: random.Random, dataset: Dataset, customer: int) -> Purchase:
+    return Purchase(customer, ((0, chance.randrange(1, 4)),))
 
 
 def _products_by_price(chance: random.Random, dataset: Dataset, counted: bool) -> ProductsByPrice:
@@ -138,6 +213,10 @@ class Oracle:
             case OrdersOf(customer):
                 newest = self._histories[customer][::-1][:ORDERS_PAGE]
                 return OrdersAnswer(tuple((order, self._lines(order)) for order in newest))
+            case NewReview(_, product, stars, text):
+                return ReviewAnswer(product, stars, text)
+            case Purchase(_, lines):
+                return PurchaseAnswer("paid", sum(self.dataset.product(product).price * n for product, n in lines))
 
     def _lines(self, order: int) -> tuple[Line, ...]:
         first = order * ITEMS_PER_ORDER

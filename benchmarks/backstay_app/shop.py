@@ -1,23 +1,28 @@
 """The shop as a user of Backstay would declare it: open shelves, orders that only their customer sees."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Ge, Len
+from annotated_types import Ge, Le, Len
 
 from backstay import (
     App,
+    Conflict,
     Currency,
     Index,
     Many,
     Model,
     Money,
+    Problem,
     Rules,
+    Transaction,
     User,
     anyone,
     current_user,
     field,
     index,
     on_delete,
+    signed_in,
     unique,
 )
 
@@ -90,4 +95,54 @@ class OrderItem(Model):
         return [index(self.order), index(self.product)]
 
 
-app = App("benchmark-shop", models=[Category, Product, Order, OrderItem])
+class Review(Model):
+    """What a customer thinks of a product."""
+
+    author: User = current_user()
+    product: Product
+    stars: Annotated[int, Ge(1), Le(5)]
+    text: Annotated[str, Len(1, 1000)]
+
+    def rules(self, me: User) -> Rules:
+        return Rules(read=anyone, create=me.signed_in, update=self.author == me, delete=self.author == me)
+
+    def indexes(self) -> list[Index]:
+        return [index(self.product), index(self.author)]
+
+
+app = App("benchmark-shop", models=[Category, Product, Order, OrderItem, Review])
+
+
+@dataclass
+class Line:
+    """One line of a purchase: the id of a product and how many."""
+
+    product: str
+    quantity: Annotated[int, Ge(1), Le(100)]
+
+
+@app.action("POST /api/purchase", allow=signed_in, status=201)
+async def purchase(tx: Transaction, items: list[Line]) -> Order:
+    """Buy: the stock goes down and the order is made, together or not at all."""
+    if not 1 <= len(items) <= 50:
+        raise Conflict("A purchase has between 1 and 50 lines.", code="bad_purchase")
+    shop = tx.as_system
+    bought = [(await take(shop, line), line.quantity) for line in sorted(items, key=lambda line: line.product)]
+    total = Money(sum(product.price.amount * quantity for product, quantity in bought), "EUR")
+    order = await shop.create(Order(customer=tx.me, total=total))
+    for product, quantity in bought:
+        await shop.create(OrderItem(order=order, product=product, quantity=quantity, price=product.price * quantity))
+    return order
+
+
+async def take(tx: Transaction, line: Line) -> Product:
+    """Take goods off the shelf: never more than there are, whoever buys at the same moment."""
+    product = await tx.get(Product, line.product)
+    try:
+        return await tx.update(
+            product, stock=lambda p: p.stock - line.quantity, where=lambda p: p.stock >= line.quantity
+        )
+    except Problem as problem:
+        if problem.code != "precondition_failed":
+            raise
+        raise Conflict(f"There are only {product.stock} of {product.name}.", code="out_of_stock") from None

@@ -1,10 +1,12 @@
 """The addresses."""
 
+from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from benchmarks.django_app.shop.views import OrderViewSet, ProductViewSet
+from benchmarks.django_app.shop.views import OrderViewSet, ProductViewSet, PurchaseView, ReviewViewSet
 
 router = SimpleRouter(trailing_slash=False)
 router.register("api/products", ProductViewSet)
 router.register("api/orders", OrderViewSet)
-urlpatterns = router.urls
+router.register("api/reviews", ReviewViewSet)
+urlpatterns = [*router.urls, path("api/purchase", PurchaseView.as_view())]

@@ -12,8 +12,8 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import selectinload
 
-from .models import Customer, Order, OrderItem, Product
-from .schemas import OrderPage, ProductPage, ProductShown
+from .models import Customer, Order, OrderItem, Product, Review
+from .schemas import OrderMade, OrderPage, ProductPage, ProductShown, PurchaseWanted, ReviewShown, ReviewWanted
 
 SECRET = os.environ["SECRET_KEY"]
 
@@ -87,3 +87,34 @@ async def list_orders(session: Session, customer: SignedIn, limit: Limit = 20) -
         .options(selectinload(Order.items).joinedload(OrderItem.product).joinedload(Product.category))
     )
     return {"data": orders.all()}
+
+
+@app.post("/api/reviews", response_model=ReviewShown, status_code=201)
+async def create_review(wanted: ReviewWanted, session: Session, customer: SignedIn) -> Review:
+    if await session.get(Product, wanted.product_id) is None:
+        raise HTTPException(422, "Product not found")
+    review = Review(author_id=customer.id, **wanted.model_dump())
+    session.add(review)
+    await session.commit()
+    return review
+
+
+@app.post("/api/purchase", response_model=OrderMade, status_code=201)
+async def purchase(wanted: PurchaseWanted, session: Session, customer: SignedIn) -> Order:
+    quantities = {line.product_id: line.quantity for line in wanted.items}
+    products = await session.scalars(
+        select(Product).where(Product.id.in_(quantities)).order_by(Product.id).with_for_update()
+    )
+    items = []
+    for product in products:
+        quantity = quantities.pop(product.id)
+        if product.stock < quantity:
+            raise HTTPException(409, f"There are only {product.stock} of {product.name}")
+        product.stock -= quantity
+        items.append(OrderItem(product_id=product.id, quantity=quantity, price=product.price * quantity))
+    if quantities:
+        raise HTTPException(422, "Product not found")
+    order = Order(customer_id=customer.id, status="paid", total=sum(item.price for item in items), items=items)
+    session.add(order)
+    await session.commit()
+    return order

@@ -66,6 +66,16 @@ class Order(Timestamps, Base):
     __table_args__ = (Index("ix_orders_customer_created", "customer_id", "created_at", "id"),)
 
 
+class Review(Timestamps, Base):
+    __tablename__ = "reviews"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    author_id: Mapped[UUID] = mapped_column(ForeignKey("customers.id"), index=True)
+    product_id: Mapped[UUID] = mapped_column(ForeignKey("products.id"), index=True)
+    stars: Mapped[int]
+    text: Mapped[str]
+
+
 class OrderItem(Timestamps, Base):
     __tablename__ = "order_items"
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Shown(BaseModel):
@@ -46,6 +46,34 @@ class OrderShown(Shown):
     status: str
     total: int
     items: list[ItemShown]
+
+
+class ReviewWanted(BaseModel):
+    product_id: UUID
+    stars: int = Field(ge=1, le=5)
+    text: str = Field(min_length=1, max_length=1000)
+
+
+class ReviewShown(Shown):
+    author_id: UUID
+    product_id: UUID
+    stars: int
+    text: str
+
+
+class LineWanted(BaseModel):
+    product_id: UUID
+    quantity: int = Field(ge=1, le=100)
+
+
+class PurchaseWanted(BaseModel):
+    items: list[LineWanted] = Field(min_length=1, max_length=50)
+
+
+class OrderMade(Shown):
+    customer_id: UUID
+    status: str
+    total: int
 
 
 class ProductPage(BaseModel):

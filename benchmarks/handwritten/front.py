@@ -7,7 +7,7 @@ verified once and remembered by its hash until it expires, errors are problem do
 from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable
 from hashlib import sha1
-from json import dumps
+from json import dumps, loads
 from os import urandom
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
@@ -34,7 +34,7 @@ class Page(NamedTuple):
 
 
 class Store(Protocol):
-    """The three statements."""
+    """The statements. What writes answers once it is on the disk; nothing where there is no product, or too little."""
 
     async def open(self) -> None: ...
 
@@ -43,6 +43,10 @@ class Store(Protocol):
     async def products(self, category: UUID, low: int, high: int, limit: int, counted: bool) -> Page: ...
 
     async def orders(self, customer: UUID, limit: int) -> Page: ...
+
+    async def review(self, author: UUID, product: UUID, stars: int, text: str) -> bytes | None: ...
+
+    async def purchase(self, customer: UUID, lines: list[tuple[UUID, int]]) -> bytes | None: ...
 
 
 class Problem(Exception):
@@ -74,9 +78,12 @@ class Front:
                 request_id = value
         content_type, status, link = b"application/json", 200, b""
         try:
-            body, link = await self._answer(scope, authorization)
+            if scope["method"] == "POST":
+                body, status = await self._write(scope, authorization, receive), 201
+            else:
+                body, link = await self._answer(scope, authorization)
             tag = b'"' + sha1(body, usedforsecurity=False).hexdigest().encode() + b'"'
-            if known == tag:
+            if known == tag and status == 200:
                 status, body = 304, b""
         except Problem as problem:
             content_type, status, body, tag = b"application/problem+json", problem.status, problem.body, b""
@@ -99,6 +106,23 @@ class Front:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def _write(self, scope: dict[str, Any], authorization: bytes, receive: Receive) -> bytes:
+        customer = self.tokens.verify(authorization)
+        if customer is None:
+            raise Problem(401, "not_signed_in", "Those who write have to be signed in.")
+        sent = await _json(receive)
+        if scope["path"] == "/api/reviews":
+            review = await self.store.review(customer, *_review(sent))
+            if review is None:
+                raise Problem(422, "not_found", "product names no product.")
+            return review
+        if scope["path"] == "/api/purchase":
+            order = await self.store.purchase(customer, _lines(sent))
+            if order is None:
+                raise Problem(409, "out_of_stock", "There is too little of it.")
+            return order
+        raise Problem(404, "not_found", "Nothing is written at this address.")
 
     async def _answer(self, scope: dict[str, Any], authorization: bytes) -> tuple[bytes, bytes]:
         if scope["method"] != "GET":
@@ -138,6 +162,48 @@ class Front:
         return _list(await self.store.orders(customer, min(_integer("limit", asked.get("limit", "30")), 200)), scope)
 
 
+async def _json(receive: Receive) -> dict[str, Any]:
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > 1_000_000:
+            raise Problem(413, "too_large", "That is too much.")
+        if not message.get("more_body", False):
+            break
+    try:
+        sent = loads(body)
+    except ValueError:
+        raise Problem(400, "malformed_json", "The body is not JSON.") from None
+    if not isinstance(sent, dict):
+        raise Problem(400, "malformed_json", "The body is no object.")
+    return sent
+
+
+def _review(sent: dict[str, Any]) -> tuple[UUID, int, str]:
+    stars, text = sent.get("stars"), sent.get("text")
+    if set(sent) != {"product", "stars", "text"}:
+        raise Problem(400, "unknown_field", "A review has product, stars and text.")
+    if type(stars) is not int or not 1 <= stars <= 5:
+        raise Problem(422, "out_of_range", "stars are between 1 and 5.")
+    if not isinstance(text, str) or not 1 <= len(text) <= 1000 or "\0" in text:
+        raise Problem(422, "too_long", "text has between 1 and 1000 characters.")
+    return _uuid("product", sent["product"], 422), stars, text
+
+
+def _lines(sent: dict[str, Any]) -> list[tuple[UUID, int]]:
+    items = sent.get("items")
+    if not isinstance(items, list) or not 1 <= len(items) <= 50:
+        raise Problem(422, "out_of_range", "A purchase has between 1 and 50 items.")
+    lines = []
+    for item in items:
+        quantity = item.get("quantity") if isinstance(item, dict) else None
+        if type(quantity) is not int or not 1 <= quantity <= 100:
+            raise Problem(422, "out_of_range", "quantity is between 1 and 100.")
+        lines.append((_uuid("product", item.get("product"), 422), quantity))
+    return sorted(lines)
+
+
 def _parameters(scope: dict[str, Any], known: set[str]) -> dict[str, str]:
     asked = {}
     for pair in scope["query_string"].decode("latin-1").replace("%5B", "[").replace("%5D", "]").split("&"):
@@ -148,10 +214,10 @@ def _parameters(scope: dict[str, Any], known: set[str]) -> dict[str, str]:
     return asked
 
 
-def _uuid(name: str, text: str, status: int = 400) -> UUID:
+def _uuid(name: str, text: Any, status: int = 400) -> UUID:
     try:
         return UUID(text)
-    except ValueError:
+    except (ValueError, AttributeError, TypeError):
         raise Problem(status, "invalid_id", f"{name} is not an id.") from None
 
 

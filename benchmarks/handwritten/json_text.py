@@ -45,15 +45,32 @@ class Dialect:
             *self._instants("o"),
         )
 
+    def review(self) -> str:
+        """A review, as the statement that inserts it returns it."""
+        return _object(
+            *("id", _quoted("id"), "author", _quoted("author_id"), "product", _quoted("product_id")),
+            *("stars", "stars", "text", self.quote("text")),
+            *self._instants(),
+        )
+
+    def purchase(self) -> str:
+        """An order without its items, as the statement that inserts it returns it."""
+        return _object(
+            *("id", _quoted("id"), "customer", _quoted("customer_id"), "status", self.quote("status")),
+            *("total", _money("total")),
+            *self._instants(),
+        )
+
     def text(self, parts: str) -> str:
         """The parts as one expression."""
         return _concat(parts)
 
-    def _instants(self, table: str) -> tuple[str, ...]:
+    def _instants(self, table: str = "") -> tuple[str, ...]:
+        of = f"{table}." if table else ""
         return tuple(
             part
             for column in ("created_at", "updated_at")
-            for part in (column, f"""'"', {self.instant(f"{table}.{column}")}, '"'""")
+            for part in (column, f"""'"', {self.instant(f"{of}{column}")}, '"'""")
         )
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from benchmarks.handwritten.front import Front, Page
+from benchmarks.handwritten.ids import new_id
 from benchmarks.handwritten.json_text import Dialect
 from benchmarks.handwritten.token import Tokens
 
@@ -38,6 +39,12 @@ FROM (SELECT *, row_number() OVER (ORDER BY created_at DESC, id DESC) AS place
       FROM orders WHERE customer_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2::bigint + 1) AS o"""
 
 
+REVIEW = f"""
+INSERT INTO review SELECT $1, $2, id, $4, $5, now(), now() FROM product WHERE id = $3
+RETURNING {JSON.text(JSON.review())}"""
+PURCHASE = f"SELECT {JSON.text(JSON.purchase())} FROM purchase($1, $2, $3, $4, $5)"
+
+
 @dataclass(frozen=True, slots=True)
 class Lane:
     """One connection with its prepared statements."""
@@ -47,13 +54,15 @@ class Lane:
     products: Any
     products_counted: Any
     orders: Any
+    review: Any
+    purchase: Any
 
     @classmethod
     async def open(cls, url: str) -> "Lane":
         connection = await asyncpg.connect(url, server_settings=SETTINGS)
         # Text is taken as the bytes it comes in, since it is passed on as it is.
         await connection.set_type_codec("text", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary")
-        statements = (PRODUCT, PRODUCTS_ONLY, PRODUCTS_COUNTED, ORDERS)
+        statements = (PRODUCT, PRODUCTS_ONLY, PRODUCTS_COUNTED, ORDERS, REVIEW, PURCHASE)
         return cls(connection, *[await connection.prepare(statement) for statement in statements])
 
 
@@ -88,6 +97,26 @@ class PostgresStore:
         lane = await self._take()
         try:
             return _page(await lane.orders.fetchrow(customer, limit))
+        finally:
+            self._give(lane)
+
+    async def review(self, author: UUID, product: UUID, stars: int, text: str) -> bytes | None:
+        lane = await self._take()
+        try:
+            found: bytes | None = await lane.review.fetchval(new_id(), author, product, stars, text.encode())
+            return found
+        finally:
+            self._give(lane)
+
+    async def purchase(self, customer: UUID, lines: list[tuple[UUID, int]]) -> bytes | None:
+        """One round trip; the lines are sorted, so that two buyers never wait for each other."""
+        ids, products, quantities = [new_id() for _ in lines], [line[0] for line in lines], [line[1] for line in lines]
+        lane = await self._take()
+        try:
+            made: bytes = await lane.purchase.fetchval(customer, new_id(), ids, products, quantities)
+            return made
+        except asyncpg.RaiseError:
+            return None
         finally:
             self._give(lane)
 

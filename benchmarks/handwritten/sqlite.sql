@@ -23,3 +23,9 @@ CREATE TABLE item (
 ) STRICT;
 CREATE INDEX item_order ON item (order_id, id);
 CREATE INDEX item_product ON item (product_id);
+CREATE TABLE review (
+    id TEXT PRIMARY KEY, author_id TEXT NOT NULL REFERENCES customer, product_id TEXT NOT NULL REFERENCES product,
+    stars INTEGER NOT NULL, text TEXT NOT NULL, created_at TEXT NOT NULL, updated_at TEXT NOT NULL
+) STRICT;
+CREATE INDEX review_product ON review (product_id);
+CREATE INDEX review_author ON review (author_id);

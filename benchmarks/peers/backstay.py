@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, ClassVar
 
-from benchmarks.dataset import Dataset, Kind
+from benchmarks.dataset import Dataset, Kind, uuid_of
 from benchmarks.peers import rest
+from benchmarks.peers.ledger import count_postgres, count_sqlite
 from benchmarks.peers.port import HERE, SECRET, Place
 from benchmarks.peers.rows import PARENTS_FIRST, Row, fill_sqlite, rows, text_id, text_instant
 from benchmarks.processes import HOST, Command, Server, free_port
+from benchmarks.stocktaking import Count
 from benchmarks.workloads import signed_in
 
 APP = HERE / "backstay_app" / "shop.py"
@@ -36,6 +38,7 @@ class Backstay:
     databases: ClassVar[tuple[str, ...]] = ("sqlite", "postgres")
 
     path = staticmethod(rest.path)
+    body = staticmethod(rest.body)
     read = staticmethod(rest.read)
 
     def __init__(self, place: Place) -> None:
@@ -75,6 +78,13 @@ class Backstay:
             str(tools.workers),
         ]
         return Command(argv, self._place.directory, self._environment())
+
+    def counted(self, products: Sequence[int]) -> Mapping[int, Count]:
+        tables = ("products", "order_items")
+        if self._place.postgres is None:
+            return count_sqlite(self._file, tables, "product_id", products, text_id)
+        place = self._place
+        return count_postgres(place.server, place.database, tables, "product_id", products, uuid_of)
 
     def sign_in(self, server: Server, customers: Sequence[int]) -> Mapping[int, str]:
         return {number: f"Bearer {_token(number)}" for number in customers}

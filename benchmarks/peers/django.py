@@ -7,18 +7,23 @@ from hashlib import sha1
 from typing import Any, ClassVar
 
 from benchmarks.dataset import Dataset, Kind, number_of, uuid_of
+from benchmarks.peers import rest
+from benchmarks.peers.ledger import count_postgres
 from benchmarks.peers.port import HERE, SECRET, Place
-from benchmarks.peers.rest import read_orders
 from benchmarks.peers.rows import PARENTS_FIRST, Row, rows
 from benchmarks.processes import HOST, Command, Server
+from benchmarks.stocktaking import Count
 from benchmarks.workloads import (
     PAGE,
     Answer,
+    NewReview,
     OrdersOf,
     ProductAnswer,
     ProductById,
     ProductsAnswer,
     ProductsByPrice,
+    Purchase,
+    PurchaseAnswer,
     Question,
     signed_in,
 )
@@ -79,6 +84,14 @@ class Django:
                 return f"/api/products?category={shelf}&price__gte={low}&price__lt={high}{count}"
             case OrdersOf():
                 return "/api/orders"
+            case NewReview() | Purchase():
+                return rest.path(question)
+
+    body = staticmethod(rest.body)
+
+    def counted(self, products: Sequence[int]) -> Mapping[int, Count]:
+        place, tables = self._place, ("shop_product", "shop_orderitem")
+        return count_postgres(place.server, place.database, tables, "product_id", products, uuid_of)
 
     def read(self, question: Question, body: Any) -> Answer:
         match question:
@@ -89,7 +102,11 @@ class Django:
                 numbers = tuple(number_of(Kind.PRODUCT, product["id"]) for product in body["results"])
                 return ProductsAnswer(numbers, body.get("count"))
             case OrdersOf():
-                return read_orders(body["results"])
+                return rest.read_orders(body["results"])
+            case Purchase():
+                return PurchaseAnswer(body["status"], body["total"])
+            case NewReview():
+                return rest.read(question, body)
 
     def _environment(self) -> Mapping[str, str]:
         return {

@@ -9,20 +9,26 @@ from sqlalchemy import create_engine
 
 from benchmarks.dataset import Dataset, Kind, number_of, uuid_of
 from benchmarks.fastapi_app.models import Base, Category, Customer, Order, OrderItem, Product
+from benchmarks.peers.ledger import count_postgres
 from benchmarks.peers.port import HERE, SECRET, Place
 from benchmarks.peers.rest import read_orders
 from benchmarks.peers.rows import PARENTS_FIRST, rows
 from benchmarks.processes import HOST, Command, Server
+from benchmarks.stocktaking import Count
 from benchmarks.workloads import (
     ORDERS_PAGE,
     PAGE,
     Answer,
+    NewReview,
     OrdersOf,
     ProductAnswer,
     ProductById,
     ProductsAnswer,
     ProductsByPrice,
+    Purchase,
+    PurchaseAnswer,
     Question,
+    ReviewAnswer,
 )
 
 MODELS: Mapping[Kind, type[Base]] = {
@@ -83,6 +89,22 @@ class FastApi:
                 return f"/api/products?category={shelf}&price_from={low}&price_below={high}&limit={PAGE}{count}"
             case OrdersOf():
                 return f"/api/orders?limit={ORDERS_PAGE}"
+            case NewReview():
+                return "/api/reviews"
+            case Purchase():
+                return "/api/purchase"
+
+    def body(self, question: Question) -> Any:
+        match question:
+            case NewReview(_, product, stars, text):
+                return {"product_id": str(uuid_of(Kind.PRODUCT, product)), "stars": stars, "text": text}
+            case Purchase(_, lines):
+                return {"items": [{"product_id": str(uuid_of(Kind.PRODUCT, p)), "quantity": n} for p, n in lines]}
+        return None
+
+    def counted(self, products: Sequence[int]) -> Mapping[int, Count]:
+        place, tables = self._place, ("products", "order_items")
+        return count_postgres(place.server, place.database, tables, "product_id", products, uuid_of)
 
     def read(self, question: Question, body: Any) -> Answer:
         match question:
@@ -95,3 +117,7 @@ class FastApi:
                 )
             case OrdersOf():
                 return read_orders(body["data"])
+            case NewReview():
+                return ReviewAnswer(number_of(Kind.PRODUCT, body["product_id"]), body["stars"], body["text"])
+            case Purchase():
+                return PurchaseAnswer(body["status"], body["total"])

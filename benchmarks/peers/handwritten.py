@@ -7,9 +7,11 @@ from typing import ClassVar
 from benchmarks.dataset import Dataset, Kind, uuid_of
 from benchmarks.handwritten.token import Tokens
 from benchmarks.peers import rest
+from benchmarks.peers.ledger import count_postgres, count_sqlite
 from benchmarks.peers.port import HERE, SECRET, Place
 from benchmarks.peers.rows import PARENTS_FIRST, fill_sqlite, rows, text_id, text_instant
 from benchmarks.processes import HOST, Command, Server
+from benchmarks.stocktaking import Count
 
 TABLES = {
     Kind.CUSTOMER: "customer",
@@ -27,6 +29,7 @@ class Handwritten:
     databases: ClassVar[tuple[str, ...]] = ("sqlite", "postgres")
 
     path = staticmethod(rest.path)
+    body = staticmethod(rest.body)
     read = staticmethod(rest.read)
 
     def __init__(self, place: Place) -> None:
@@ -53,6 +56,13 @@ class Handwritten:
             HERE.parent,
             {"DATABASE_URL": self._url(), "SECRET_KEY": SECRET},
         )  # fmt: skip
+
+    def counted(self, products: Sequence[int]) -> Mapping[int, Count]:
+        tables = ("product", "item")
+        if self._place.postgres is None:
+            return count_sqlite(self._file, tables, "product_id", products, text_id)
+        place = self._place
+        return count_postgres(place.server, place.database, tables, "product_id", products, uuid_of)
 
     def sign_in(self, server: Server, customers: Sequence[int]) -> Mapping[int, str]:
         tokens = Tokens(SECRET)

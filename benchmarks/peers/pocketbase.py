@@ -10,21 +10,27 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from benchmarks.dataset import Dataset, Kind
+from benchmarks.peers.ledger import count_sqlite
 from benchmarks.peers.port import HERE, Place
 from benchmarks.peers.rows import PARENTS_FIRST, Row, fill_sqlite, rows
 from benchmarks.processes import HOST, Command, Server, ServerFailed, ask
+from benchmarks.stocktaking import Count
 from benchmarks.workloads import (
     ORDERS_PAGE,
     PAGE,
     Answer,
     Line,
+    NewReview,
     OrdersAnswer,
     OrdersOf,
     ProductAnswer,
     ProductById,
     ProductsAnswer,
     ProductsByPrice,
+    Purchase,
+    PurchaseAnswer,
     Question,
+    ReviewAnswer,
 )
 
 OPERATOR, PASSWORD = "operator@example.com", secrets.token_hex(16)
@@ -51,6 +57,7 @@ class PocketBase:
         self._program = place.tools.programs / "pocketbase"
         self._data = place.directory / "pb_data"
         self._migrations = HERE / "pocketbase_app" / "pb_migrations"
+        self._hooks = HERE / "pocketbase_app" / "pb_hooks"
 
     def load(self, dataset: Dataset) -> None:
         self._run("migrate", "up")
@@ -89,6 +96,22 @@ class PocketBase:
                     "/api/collections/orders/records?expand=order_items_via_order.product.category"
                     f"&sort=-created,-id&perPage={ORDERS_PAGE}&skipTotal=1"
                 )
+            case NewReview():
+                return "/api/collections/reviews/records"
+            case Purchase():
+                return "/api/purchase"
+
+    def body(self, question: Question) -> Any:
+        match question:
+            case NewReview(customer, product, stars, text):
+                author = id_of(Kind.CUSTOMER, customer)
+                return {"author": author, "product": id_of(Kind.PRODUCT, product), "stars": stars, "text": text}
+            case Purchase(_, lines):
+                return {"items": [{"product": id_of(Kind.PRODUCT, p), "quantity": n} for p, n in lines]}
+        return None
+
+    def counted(self, products: Sequence[int]) -> Mapping[int, Count]:
+        return count_sqlite(self._data / "data.db", ("products", "order_items"), "product", products, id_of)
 
     def read(self, question: Question, body: Any) -> Answer:
         match question:
@@ -102,12 +125,19 @@ class PocketBase:
                 return OrdersAnswer(
                     tuple((number_of(Kind.ORDER, order["id"]), _lines(order)) for order in body["items"])
                 )
+            case NewReview():
+                return ReviewAnswer(number_of(Kind.PRODUCT, body["product"]), body["stars"], body["text"])
+            case Purchase():
+                return PurchaseAnswer(body["status"], body["total"])
 
     def _run(self, *arguments: str) -> None:
         subprocess.run([self._program, *arguments, *self._directories()], check=True, stdout=subprocess.DEVNULL)
 
     def _directories(self) -> Sequence[str]:
-        return f"--dir={self._data}", f"--migrationsDir={self._migrations}", "--automigrate=false"
+        return (
+            f"--dir={self._data}", f"--migrationsDir={self._migrations}", f"--hooksDir={self._hooks}",
+            "--automigrate=false",
+        )  # fmt: skip
 
     @staticmethod
     def _post(server: Server, action: str, body: Mapping[str, str], token: str) -> Any:

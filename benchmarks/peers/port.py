@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 from benchmarks.dataset import Dataset
 from benchmarks.postgres import Postgres
 from benchmarks.processes import Command, Server
+from benchmarks.stocktaking import Count
 from benchmarks.workloads import Answer, Question
 
 HERE = Path(__file__).parent.parent
@@ -58,7 +59,13 @@ class Peer(Protocol):
         """The Authorization header of each customer."""
 
     def path(self, question: Question) -> str:
-        """How this question is asked."""
+        """How this question is asked, or where this is written."""
+
+    def body(self, question: Question) -> Any:
+        """What is posted there as JSON; nothing where it is only asked."""
+
+    def counted(self, products: Sequence[int]) -> Mapping[int, Count]:
+        """How many there are of these products, and how many were sold, as the database says."""
 
     def read(self, question: Question, body: Any) -> Answer:
         """What the decoded answer says."""

@@ -8,13 +8,17 @@ from benchmarks.workloads import (
     PAGE,
     Answer,
     Line,
+    NewReview,
     OrdersAnswer,
     OrdersOf,
     ProductAnswer,
     ProductById,
     ProductsAnswer,
     ProductsByPrice,
+    Purchase,
+    PurchaseAnswer,
     Question,
+    ReviewAnswer,
 )
 
 
@@ -29,6 +33,21 @@ def path(question: Question) -> str:
             return f"/api/products?category={shelf}&price[gte]={low}&price[lt]={high}&sort=price&limit={PAGE}{count}"
         case OrdersOf():
             return f"/api/orders?expand=items.product.category&sort=-created_at&limit={ORDERS_PAGE}"
+        case NewReview():
+            return "/api/reviews"
+        case Purchase():
+            return "/api/purchase"
+
+
+def body(question: Question) -> Any:
+    """What is posted."""
+    match question:
+        case NewReview(_, product, stars, text):
+            return {"product": str(uuid_of(Kind.PRODUCT, product)), "stars": stars, "text": text}
+        case Purchase(_, lines):
+            items = [{"product": str(uuid_of(Kind.PRODUCT, product)), "quantity": n} for product, n in lines]
+            return {"items": items}
+    return None
 
 
 def read(question: Question, body: Any) -> Answer:
@@ -46,6 +65,10 @@ def read(question: Question, body: Any) -> Answer:
             return ProductsAnswer(numbers, body["meta"].get("total"))
         case OrdersOf():
             return read_orders(body["data"])
+        case NewReview():
+            return ReviewAnswer(number_of(Kind.PRODUCT, body["product"]), body["stars"], body["text"])
+        case Purchase():
+            return PurchaseAnswer(body["status"], body["total"]["amount"])
 
 
 def read_orders(orders: list[Any]) -> OrdersAnswer:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.budgets import judge
-from benchmarks.load import write_questions
+from benchmarks.load import Asked, write_questions
 from benchmarks.measure import Figures, middle
 from benchmarks.processes import cpu_seconds, largest_megabytes
 from benchmarks.report import markdown
@@ -90,8 +90,9 @@ def test_the_page_tells_figures_ratios_and_verdicts() -> None:
 
 
 def test_questions_are_laid_out_for_the_load_generator(tmp_path: Path) -> None:
-    write_questions(tmp_path / "questions", [("/a", ""), ("/b?c=d", "Bearer e")])
-    assert (tmp_path / "questions").read_text() == "/a\t\n/b?c=d\tBearer e\n"
+    asked = [Asked("/a"), Asked("/b?c=d", "Bearer e"), Asked("/f", "Bearer g", '{"h": 1}')]
+    write_questions(tmp_path / "questions", asked)
+    assert (tmp_path / "questions").read_text() == '/a\t\t\n/b?c=d\tBearer e\t\n/f\tBearer g\t{"h": 1}\n'
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processor time is read from /proc")

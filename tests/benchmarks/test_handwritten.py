@@ -32,18 +32,37 @@ class Shelf:
         self.asked.append(question)
         return Page(b"[]", None, None)
 
+    async def review(self, *review: Any) -> bytes | None:
+        self.asked.append(review)
+        return b'{"id":2}' if review[1] == SOMEBODY else None
+
+    async def purchase(self, *purchase: Any) -> bytes | None:
+        self.asked.append(purchase)
+        return b'{"id":3}' if purchase[1] == [(SOMEBODY, 2)] else None
+
 
 async def get(front: Front, path: str, query: str = "", **headers: str) -> tuple[int, dict[str, str], Any]:
+    return await ask(front, "GET", path, query, b"", **headers)
+
+
+async def post(front: Front, path: str, body: Any) -> tuple[int, dict[str, str], Any]:
+    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return await ask(front, "POST", path, "", sent, authorization=f"Bearer {front.tokens.sign(SOMEBODY)}")
+
+
+async def ask(
+    front: Front, method: str, path: str, query: str, body: bytes, **headers: str
+) -> tuple[int, dict[str, str], Any]:
     sent: list[dict[str, Any]] = []
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request"}
+        return {"type": "http.request", "body": body}
 
     named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    scope = {"type": "http", "method": "GET", "path": path, "query_string": query.encode(), "headers": named}
+    scope = {"type": "http", "method": method, "path": path, "query_string": query.encode(), "headers": named}
     await front(scope, receive, send)
     answered = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], answered, json.loads(sent[1]["body"] or "null")
@@ -94,6 +113,46 @@ async def test_orders_are_those_of_the_bearer(front: Front) -> None:
         status, _, _ = await get(front, "/api/orders", query, authorization=f"Bearer {token}")
         assert status == 200
     assert front.store.asked == [(SOMEBODY, 20)] * 2  # type: ignore[attr-defined]
+
+
+REVIEW = {"product": str(SOMEBODY), "stars": 5, "text": "fine"}
+ITEMS = [{"product": str(SOMEBODY), "quantity": 2}]
+
+
+async def test_what_is_written_is_told(front: Front) -> None:
+    status, _, body = await post(front, "/api/reviews", REVIEW)
+    assert (status, body) == (201, {"id": 2})
+    status, _, body = await post(front, "/api/purchase", {"items": ITEMS})
+    assert (status, body) == (201, {"id": 3})
+    assert front.store.asked == [(SOMEBODY, SOMEBODY, 5, "fine"), (SOMEBODY, [(SOMEBODY, 2)])]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/api/reviews", b"{", 400),
+        ("/api/reviews", [], 400),
+        ("/api/reviews", {**REVIEW, "colour": "red"}, 400),
+        ("/api/reviews", {**REVIEW, "stars": 6}, 422),
+        ("/api/reviews", {**REVIEW, "stars": True}, 422),
+        ("/api/reviews", {**REVIEW, "text": ""}, 422),
+        ("/api/reviews", {**REVIEW, "product": "687f2bf5-22d4-4a9d-a0bc-84aa031f5ca3"}, 422),
+        ("/api/purchase", {"items": []}, 422),
+        ("/api/purchase", {"items": [{"product": 1, "quantity": 1}]}, 422),
+        ("/api/purchase", {"items": [{**ITEMS[0], "quantity": 0}]}, 422),
+        ("/api/purchase", {"items": [{**ITEMS[0], "quantity": 3}]}, 409),
+        ("/api/purchase", b"x" * 1_000_001, 413),
+        ("/elsewhere", {}, 404),
+    ],
+)
+async def test_what_is_written_wrongly_is_a_problem_document(front: Front, path: str, body: Any, status: int) -> None:
+    answered, headers, problem = await post(front, path, body)
+    assert (answered, problem["status"], headers["content-type"]) == (status, status, "application/problem+json")
+
+
+async def test_nobody_writes_without_a_token(front: Front) -> None:
+    status, _, _ = await ask(front, "POST", "/api/reviews", "", json.dumps(REVIEW).encode())
+    assert status == 401
 
 
 def test_a_token_of_another_secret_or_of_yesterday_is_refused() -> None:

@@ -1,11 +1,12 @@
 // The shop as PocketBase's collections. Customers are its own users; indexes are the ones the questions need.
 migrate((app) => {
-  const base = (name, rule, fields, indexes) => {
+  const base = (name, rule, fields, indexes, createRule = null) => {
     const collection = new Collection({
       type: "base",
       name,
       listRule: rule,
       viewRule: rule,
+      createRule,
       fields: [
         ...fields,
         { name: "created", type: "autodate", onCreate: true },
@@ -41,4 +42,11 @@ migrate((app) => {
     "CREATE INDEX `idx_items_order` ON `order_items` (`order`, `id`)",
     "CREATE INDEX `idx_items_product` ON `order_items` (`product`)",
   ]);
+  base("reviews", "", [
+    relation("author", app.findCollectionByNameOrId("users").id), relation("product", products),
+    { ...integer("stars"), required: true, min: 1, max: 5 }, { ...text("text"), max: 1000 },
+  ], [
+    "CREATE INDEX `idx_reviews_product` ON `reviews` (`product`)",
+    "CREATE INDEX `idx_reviews_author` ON `reviews` (`author`)",
+  ], "author = @request.auth.id");
 });
