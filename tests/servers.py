@@ -63,7 +63,11 @@ class Postgres:
 
     def _run(self, program: str, *arguments: str) -> None:
         reached = [f"--host={self.directory}", "--username=postgres"]
-        subprocess.run([str(self._server.bin_path / program), *reached, *arguments], check=True, timeout=60)
+        subprocess.run([self.program(program), *reached, *arguments], check=True, timeout=60)
+
+    def program(self, name: str) -> str:
+        """The path of one of its programs."""
+        return str(self._server.bin_path / name)
 
 
 def absent(reason: str) -> NoReturn:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from backstay.api.action import Reply as Reply
+    from backstay.api.identity import Caller as Caller
     from backstay.app import App as App
     from backstay.errors import BadRequest as BadRequest
     from backstay.errors import Conflict as Conflict
@@ -62,12 +63,14 @@ if TYPE_CHECKING:
     from backstay.model.value import SealedAs as SealedAs
     from backstay.model.value import Secret as Secret
     from backstay.model.value import Slug as Slug
+    from backstay.plan.actor import Actor as Actor
     from backstay.plan.limits import Limits as Limits
     from backstay.store.context import Context as Context
     from backstay.store.transaction import Transaction as Transaction
 
 _PLACES = {
     "api.action": ("Reply",),
+    "api.identity": ("Caller",),
     "app": ("App",),
     "errors": ("BadRequest", "Conflict", "Denied", "Invalid", "NotFound", "Problem"),
     "model.declare": ("Model", "User"),
@@ -82,6 +85,7 @@ _PLACES = {
         "URL", "BigInt", "Currency", "Digits", "Email", "Encrypted", "Json", "Money", "Pattern",
         "SealedAs", "Secret", "Slug",
     ),
+    "plan.actor": ("Actor",),
     "plan.limits": ("Limits",),
     "store.context": ("Context",),
     "store.transaction": ("Transaction",),

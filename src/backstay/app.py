@@ -5,7 +5,8 @@ Invariant: an `App` that exists has a declaration without mistakes, and it is pl
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeAlias, TypeVar, overload
@@ -19,26 +20,28 @@ from backstay.api.credentials import Credentials
 from backstay.api.cursor import Cursors
 from backstay.api.http import Front, Receive, Request, Response, Router, Scope, Send
 from backstay.api.idempotency import Idempotency
+from backstay.api.identity import Identify, OwnCredentials
+from backstay.api.mount import ASGI, Mount, Mounts, route_path
 from backstay.api.pages import action_docs, serve_pages
 from backstay.api.proxies import Hosts, Proxies
 from backstay.api.rates import Askers, with_rates
 from backstay.api.rest import Resource, Work
-from backstay.auth.account import Accounts
+from backstay.auth.account import NO_ACCOUNTS, Accounts, OwnLogIn
 from backstay.auth.models import HIDDEN
 from backstay.auth.password import Passwords
 from backstay.auth.tries import Tries
-from backstay.errors import DeclarationError, Problem, Unavailable
+from backstay.errors import Problem, Unavailable
 from backstay.jobs.outbox import Outbox, Reaction
 from backstay.model.declare import Model
 from backstay.model.fact import Fact, UpdateFact
+from backstay.model.field import Schema
 from backstay.model.rule import Predicate, nobody
-from backstay.model.schema import declare
 from backstay.model.symbol import condition
 from backstay.plan.actor import SYSTEM, Actor
 from backstay.plan.limits import Limits
-from backstay.plan.soundness import mistakes
 from backstay.settings import Settings, keys_of, read_settings, secret_of
 from backstay.store.context import Context
+from backstay.store.declaration import Declaration, see_tables
 from backstay.store.engine import Engine
 from backstay.store.identity import uuid7_maker
 from backstay.store.keyring import KeyRing, ring_of
@@ -73,15 +76,16 @@ class App:
     """
 
     def __init__(
-        self, name: str, *, models: Sequence[type[Model]], user: type[Model] | None = None,
+        self, name: str, *, models: Sequence[type[Model]] = (), user: type[Any] | None = None,
+        identify: Identify | None = None, mount: Mapping[str, ASGI] | None = None,
         limits: Limits | None = None, version: str = "1.0.0",
     ) -> None:  # fmt: skip
         self.name = name
         self.version = version
         self.limits = limits or Limits()
-        self.schema = declare(models, user=user, hidden=HIDDEN)
-        if unsound := mistakes(self.schema, self.limits):
-            raise DeclarationError(unsound)
+        self.identify_by = identify
+        self.mounts = Mounts(mount)
+        self.declaration = Declaration(models, user, identify is not None, HIDDEN, self.limits)
         self.hooks = Hooks()
         self.actions: list[Action] = []
         self.reactions: list[Reaction] = []
@@ -89,11 +93,33 @@ class App:
         self.settings: Settings | None = None
         self._running: Running | None = None
 
+    @property
+    def schema(self) -> Schema:
+        """The declaration, read. Raises `DeclarationError` with every mistake of it, at the first look."""
+        return self.declaration.schema
+
     # What the user's file declares beside its models.
 
-    def _hook(self, moment: Moment, model: type[Model]) -> Callable[[F], F]:
+    def expose(
+        self, model: type[Any], *, rules: Any = None, name: str = "", plural: str = "", without: Sequence[str] = (),
+        shown: Sequence[str] = (), names: Mapping[str, str] | None = None, defaults: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        """Serve a mapped class of an existing SQLAlchemy application. Its table stays as it is, and stays its own.
+
+        `rules` says who may do what: `lambda post, me: Rules(...)`, a function, or a class with a method `rules`, which
+        may have computed fields as well; nobody may do anything without. `name` and `plural` are what the record and
+        its address are called, `names` renames fields, `without` leaves attributes out, `shown` lists those that look
+        like secrets and are none, and `defaults` fills attributes: `{"author_id": current_user()}`. Mistakes are
+        reported when the application is first looked at. No round trip.
+        """
+        self.declaration.expose(
+            model, rules=rules, name=name, plural=plural, without=tuple(without), shown=tuple(shown),
+            names=dict(names or {}), defaults=dict(defaults or {}),
+        )  # fmt: skip
+
+    def _hook(self, moment: Moment, model: type[Any]) -> Callable[[F], F]:
         def keep(function: F) -> F:
-            self.hooks.add(moment, self.schema.of(model).name, function)
+            self.hooks.add(moment, self.declaration.name_of(model), function)
             return function
 
         return keep
@@ -166,7 +192,7 @@ class App:
             known = name or f"{fact}:{function.__name__}"
             if any(reaction.name == known for reaction in self.reactions):
                 raise ValueError(f'There is a reaction "{known}" already: give one of them a name=.')
-            self.schema.of(fact.model)
+            self.declaration.tells(fact)
             self.reactions.append(Reaction(fact, function, known))
             return function
 
@@ -188,7 +214,8 @@ class App:
 
     async def _count(self, context: Context) -> int:
         async with context.transaction() as tx:
-            return sum([await tx.count(e.model) for e in self.schema.by_plural().values()])
+            own = (entity for entity in self.schema.by_plural().values() if entity.existing is None)
+            return sum([await tx.count(entity.model) for entity in own])
 
     def routes(self) -> list[tuple[str, list[str]]]:
         """The paths that are served, each with its methods."""
@@ -212,9 +239,8 @@ class App:
             version=self.version,
             actions=actions,
             everything=not roles,
+            accounts=self.declaration.accounts,
         )
-
-    # Running.
 
     @property
     def tables(self) -> Any:
@@ -222,6 +248,60 @@ class App:
         from backstay.store.tables import tables
 
         return tables(self.schema, self.running.store.dialect.name)
+
+    # Beside other applications.
+
+    def mount(self, path: str, app: ASGI) -> None:
+        """Mount another ASGI application, such as one of FastAPI or Starlette, inside this one.
+
+        It gets what is not served here, at `"/"` everything else, and WebSockets; its lifespan runs with ours, and its
+        answers and errors are its own. Raises `ValueError` for a path that is taken or does not begin with `/`.
+        """
+        self.mounts.add(path, app)
+
+    @asynccontextmanager
+    async def lifespan(self, other: Any = None) -> AsyncIterator[None]:
+        """Start and stop this application with another one that it is mounted in: `FastAPI(lifespan=app.lifespan)`.
+
+        Servers do not tell a mounted application when to start.
+        """
+        await self.start(background=True)
+        try:
+            yield
+        finally:
+            await self.stop()
+
+    def into(self, other: Any, path: str) -> None:
+        """Mount this application inside one of FastAPI or Starlette, and start and stop it with it.
+
+        >>> from fastapi import FastAPI
+        >>> outer = FastAPI()
+        >>> app.into(outer, "/backend")
+
+        The lifespan of the other one begins before ours and ends after it. Raises `TypeError` for another kind of
+        application: mount it by hand there, and run `app.lifespan` with its own.
+        """
+        router: Any = getattr(other, "router", None)
+        around = getattr(router, "lifespan_context", None)
+        if around is None or not callable(getattr(other, "mount", None)):
+            raise TypeError(f"{type(other).__name__} is not FastAPI or Starlette: mount the app, and run app.lifespan.")
+
+        @asynccontextmanager
+        async def both(outer: Any) -> AsyncIterator[Any]:
+            async with around(outer) as state, self.lifespan(outer):
+                yield state
+
+        other.mount(path, self)
+        router.lifespan_context = both
+
+    async def identify_scope(self, scope: Scope) -> Actor:
+        """Who sends a request of a mounted application, by its ASGI scope; an `Actor` without id is nobody.
+
+        Raises what a request here would be answered, such as `NotSignedIn` `invalid_token`. At most one round trip.
+        """
+        return await self.running.identify_scope(scope)
+
+    # Running.
 
     @property
     def running(self) -> Running:
@@ -241,13 +321,30 @@ class App:
         With `background` this process tells reactions too, as one that serves does.
         """
         settings = settings or self.settings or read_settings()
-        store = store or open_store(settings, self.limits)
+        store = store or open_store(settings, self.limits, apart=self.declaration.joins)
         await store.open()
+        try:
+            await self.mounts.start()  # one of them may make the tables that are exposed here
+            try:
+                return await self._begin(settings, store, extend, background, clock, new_id, passwords)
+            except BaseException:
+                self._running = None
+                await self.mounts.stop()
+                raise
+        except BaseException:
+            await store.close()
+            raise
+
+    async def _begin(
+        self, settings: Settings, store: Store, extend: bool | None, background: bool,
+        clock: Callable[[], datetime] | None, new_id: Callable[[], str] | None, passwords: Passwords | None,
+    ) -> Running:  # fmt: skip
         done: list[str] = []
         if extend is not False:
             done = await keep_up(
                 store, self.schema, clock or (lambda: datetime.now(UTC)), development=settings.development
             )
+        await see_tables(self.schema, store)
         self._running = Running(self, settings, store, clock=clock, new_id=new_id, passwords=passwords)
         await self._running.engine.changes.open()
         await self._running.outbox.open()
@@ -263,19 +360,27 @@ class App:
         if self._running is not None:
             running, self._running = self._running, None
             await running.outbox.stop()
-            await running.accounts.keys.settle()
-            running.log.flush()
-            running.accounts.close()
+            await running.close()
             await running.store.close()
+            await self.mounts.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] == "http":
-            await self.running.front(scope, receive, send)
-        elif scope["type"] == "lifespan":
+        if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
+        elif self.mounts.all and (mount := self._elsewhere(scope)) is not None:
+            await mount(scope, receive, send)
+        elif scope["type"] == "http":
+            await self.running.front(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1000})
+
+    def _elsewhere(self, scope: Scope) -> Mount | None:
+        """The mounted application that a request is for: it gets what is not served here."""
+        path, running = route_path(scope), self.running
+        if scope["type"] == "http" and running.router.serves(path):
+            return None
+        return self.mounts.of(path)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -288,7 +393,11 @@ class App:
                     return
                 await send({"type": "lifespan.startup.complete"})
             else:
-                await self.stop()
+                try:
+                    await self.stop()
+                except Exception as error:
+                    await send({"type": "lifespan.shutdown.failed", "message": f"{type(error).__name__}: {error}"})
+                    return
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
@@ -312,15 +421,19 @@ class Running:
         limits = with_rates(app.limits, settings.rate_limits)
         rates = Rates(store, clock, self.log)
         askers = Askers(rates, limits)
-        self.accounts = Accounts(
-            self.engine,
-            self.hooks,
-            self.new_id,
-            lifetime=lifetime,
-            access=access,
-            passwords=passwords,
-            actions=[action.name for action in app.actions],
-            tries=Tries(rates, limits),
+        self._accounts = (
+            Accounts(
+                self.engine,
+                self.hooks,
+                self.new_id,
+                lifetime=lifetime,
+                access=access,
+                passwords=passwords,
+                actions=[action.name for action in app.actions],
+                tries=Tries(rates, limits),
+            )
+            if app.declaration.accounts
+            else None
         )
         self.outbox = Outbox(self.engine, app.reactions, lambda: self.context_of(SYSTEM), self.log)
         repeats = Repeats(
@@ -335,9 +448,16 @@ class Running:
         for action in app.actions:
             action.serve(router, self.engine, self.context, self.write, askers)
         cors = Cors(settings.cors_origins, loopback=settings.development)
-        credentials = Credentials(self.accounts, Cookies(development=settings.development), cors.allows)
-        AccountRoutes(self.accounts, credentials).serve(router)
-        serve_pages(router, app.schema, app.actions, app.limits, app.name, app.version)
+        credentials: Credentials | OwnCredentials
+        if self._accounts is None:
+            assert app.identify_by is not None
+            credentials = OwnCredentials(app.identify_by, app.schema.user, cors.allows)
+        else:
+            credentials = Credentials(self._accounts, Cookies(development=settings.development), cors.allows)
+            AccountRoutes(self._accounts, credentials).serve(router)
+        self.identify = credentials.identify
+        accounts = self._accounts is not None
+        serve_pages(router, app.schema, app.actions, app.limits, app.name, app.version, accounts=accounts)
         router.add("/healthz", GET=self._healthz)
         self.router = router
         self.front = Front(
@@ -346,7 +466,26 @@ class Running:
             hosts=Hosts(settings.allowed_hosts, loopback=settings.development),
             proxies=Proxies(settings.trusted_proxies, settings.forwarded_header), line=store.waiting,
             ask=askers.ask if askers.counted else None,
+            everybody=app.identify_by is not None,
         )  # fmt: skip
+
+    @property
+    def accounts(self) -> Accounts:
+        """The accounts. Raises `RuntimeError` where the application has a log-in of its own."""
+        if self._accounts is None:
+            raise RuntimeError(NO_ACCOUNTS)
+        return self._accounts
+
+    async def close(self) -> None:
+        """End what is no store."""
+        self.log.flush()
+        if self._accounts is not None:
+            await self._accounts.keys.settle()
+            self._accounts.close()
+
+    async def identify_scope(self, scope: Scope) -> Actor:
+        """Who sends a request, by its ASGI scope."""
+        return await self.identify(self.front.request(scope))
 
     @cached_property
     def keys(self) -> KeyRing:
@@ -359,8 +498,8 @@ class Running:
 
     def context_of(self, actor: Actor, attempt: Attempt | None = None) -> Context:
         """The surroundings of own code that acts for somebody."""
-        accounts, address = self.accounts.of(attempt), self.settings.address
-        return Context(self.engine, self.hooks, self.new_id, actor, accounts, attempt, address)
+        accounts = self._accounts.of(attempt) if self._accounts is not None else OwnLogIn()
+        return Context(self.engine, self.hooks, self.new_id, actor, accounts, attempt, self.settings.address)
 
     async def write(self, request: Request, work: Work) -> Response:
         """Do all the work of a request in one transaction; where it carries a key, its answer is kept there too."""
@@ -382,8 +521,8 @@ class Running:
         )
 
 
-def open_store(settings: Settings, limits: Limits) -> Store:
-    """The store that a database URL names."""
+def open_store(settings: Settings, limits: Limits, *, apart: bool = False) -> Store:
+    """The store that a database URL names; `apart` from the tables of another application, where there is room."""
     url = settings.database
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite":
@@ -393,5 +532,5 @@ def open_store(settings: Settings, limits: Limits) -> Store:
     if scheme in ("postgresql", "postgres"):
         from backstay.store.postgres import PostgresStore
 
-        return PostgresStore(url, limits, settings.connections)
+        return PostgresStore(url, limits, settings.connections, apart=apart)
     raise ValueError(f"DATABASE_URL begins with sqlite:/// or postgresql://, not {scheme}://.")

@@ -167,7 +167,7 @@ class Trial:
             database_url=database, secret_key="only for tests, known to everybody", log_level="error",
             env="development", connections=2, access_minutes=_MINUTES,
         )  # fmt: skip
-        self._store = _Watched(open_store(self._settings, app.limits))
+        self._store = _Watched(open_store(self._settings, app.limits, apart=app.declaration.joins))
 
     async def __aenter__(self) -> Trial:
         """Start the application."""

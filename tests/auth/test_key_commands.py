@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def test_keys_are_made_listed_and_revoked(tmp_path: Path, monkeypatch: pytest.Mo
         return said.output.strip()
 
     def stored() -> list[tuple[str, str, bool]]:
-        with sqlite3.connect("data/backstay.db") as connection:
+        with closing(sqlite3.connect("data/backstay.db")) as connection:
             return connection.execute("SELECT key_hash, scopes, ended_at IS NULL FROM account_keys").fetchall()
 
     run("user", "create", "ada@example.com")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def test_roles_are_given_and_an_account_is_shut_and_opened(tmp_path: Path, monke
         return said.exit_code, said.output.strip()
 
     def stored() -> list[tuple[str, int]]:
-        with sqlite3.connect("data/backstay.db") as connection:
+        with closing(sqlite3.connect("data/backstay.db")) as connection:
             return connection.execute("SELECT roles, disabled FROM users").fetchall()
 
     assert run("create", "ada@example.com", "--role", "staff")[0] == 0

@@ -156,9 +156,13 @@ class Shell:
         return done.stdout.replace(f"localhost:{self.server.port}", PORT)
 
     def serve(self, file: Path) -> None:
-        """Serve a file, instead of what was served."""
+        """Serve a file, instead of what was served. What else is in the file may read the environment."""
         self.stop()
-        self.server = self._start(file, self.environment)
+        os.environ["DATABASE_URL"] = self.environment["DATABASE_URL"]
+        try:
+            self.server = self._start(file, self.environment)
+        finally:
+            del os.environ["DATABASE_URL"]
 
     def forget(self) -> None:
         """A fresh database."""

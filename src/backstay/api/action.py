@@ -26,6 +26,7 @@ from backstay.errors import BadRequest, DeclarationError, FieldError, Invalid, M
 from backstay.model.declare import Model, Reader, User
 from backstay.model.field import Default, Field
 from backstay.model.predicate import ANYONE, Condition, Slot, fold, normal
+from backstay.model.symbol import is_mapped, is_record, key_of
 from backstay.model.value import Kind, Money, Unfit, as_python, parse
 from backstay.plan.ask import Ask, One
 from backstay.plan.rate import Rate, parse_rates
@@ -154,7 +155,7 @@ class Action:
     @property
     def returned_model(self) -> bool:
         """Whether it answers with a record."""
-        return isinstance(self.returns, type) and issubclass(self.returns, Model)
+        return isinstance(self.returns, type) and (issubclass(self.returns, Model) or is_mapped(self.returns))
 
     def _returned(self) -> dict[str, Any] | None:
         if self.returns is None or self.returns is type(None):
@@ -226,9 +227,9 @@ def _parse(field: Field, raw: Any, from_text: bool) -> Any:
 
 
 async def _json(result: Any, engine: Engine, read: Read) -> bytes:
-    if isinstance(result, Model):
+    if is_record(result):
         entity = engine.schema.of(type(result))
-        return await read(One(entity.name, Slot(0, "id")), str(result.id)) or b"null"
-    if isinstance(result, list) and result and isinstance(result[0], Model):
+        return await read(One(entity.name, Slot(0, "id")), key_of(result)) or b"null"
+    if isinstance(result, list) and result and is_record(result[0]):
         return b"[" + b",".join([await _json(item, engine, read) for item in result]) + b"]"
     return msgspec.json.encode(result)

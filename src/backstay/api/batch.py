@@ -14,7 +14,7 @@ import msgspec
 
 from backstay.api.http import Request, Response, Router
 from backstay.api.render import JSON_HEADERS
-from backstay.api.rest import Write, key_of
+from backstay.api.rest import Write, address_of, key_of, key_or_text
 from backstay.errors import BadRequest, FieldError, Invalid, NotFound, Problem, nearest
 from backstay.model.field import Entity
 from backstay.model.predicate import Slot
@@ -33,7 +33,7 @@ class Operation:
 
     method: str
     entity: Entity
-    key: str
+    key: Any
     values: dict[str, Any]
 
 
@@ -57,7 +57,7 @@ class Batch:
             answers = []
             for at, operation in enumerate(operations):
                 try:
-                    answers.append(await _carry_out(operation, tx))
+                    answers.append(await _carry_out(operation, tx, request.root))
                 except KeyTaken as taken:
                     hidden = operation.method == "PUT" and taken.key == operation.key
                     raise (taken.hidden() if hidden else taken).placed(_place(at)) from None
@@ -100,10 +100,12 @@ class Batch:
             raise Problem(f"Use {', '.join(fits)}.", code="method_not_allowed", headers={"Allow": "OPTIONS, POST"})
         if method == "PATCH" and not values:
             raise BadRequest("Name at least one field to change.")
-        return Operation(method, entity, key_of(key) if method == "PUT" else key.lower(), values or {})
+        return Operation(
+            method, entity, key_of(entity, key) if method == "PUT" else key_or_text(entity, key), values or {}
+        )
 
 
-async def _carry_out(operation: Operation, tx: Transaction) -> dict[str, Any]:
+async def _carry_out(operation: Operation, tx: Transaction, root: str) -> dict[str, Any]:
     """One operation in the transaction of all; its status, and the record as its writer may read it."""
     model, key, status = operation.entity.name, operation.key, 200
     match operation.method:
@@ -116,10 +118,10 @@ async def _carry_out(operation: Operation, tx: Transaction) -> dict[str, Any]:
         case _:
             await tx.write(Delete(model, key))
             return {"status": 204, "body": None}
-    found = await tx.read_one(One(model, Slot(0, "id")), key)
+    found = await tx.read_one(One(model, Slot(0, "id", True)), key)
     body = msgspec.Raw(found.rows[0]) if found is not None else None
     answer = {"status": 204 if body is None and status == 200 else status, "body": body}
-    return {**answer, "location": f"/api/{operation.entity.plural}/{key}"} if status == 201 else answer
+    return {**answer, "location": root + address_of(operation.entity, key)} if status == 201 else answer
 
 
 def _place(at: int) -> str:

@@ -49,27 +49,30 @@ class Credentials:
         return await self._accounts.identify_session(jar.access)
 
     def guard(self, request: Request) -> None:
-        """Refuse a request that a page of another site, or of none that is known, could have made a browser send.
+        """Refuse a request that a page of another site could have made a browser send."""
+        refuse_other_sites(request, self._allows)
 
-        Fetch Metadata first, else Origin (OWASP's CSRF prevention, 2025); a request that tells neither is refused.
-        """
-        site, origin = request.header(b"sec-fetch-site"), request.header(b"origin")
-        if site is not None:
-            here = site in (b"same-origin", b"none") or (
-                site == b"same-site" and origin is not None and self._allows(origin)
-            )
-        else:
-            here = origin is not None and (_is_own(origin, request) or self._allows(origin))
-        if not here:
-            raise Denied(
-                "A page of another site may not do this with your cookies. Send it from this origin or one of "
-                "BACKSTAY_CORS_ORIGINS on the same site, or send the token as Authorization: Bearer.",
-                code="cross_site",
-            )
-        kind = (request.header(b"content-type") or b"").partition(b";")[0].strip().lower()
-        nothing = not kind and (request.header(b"content-length") or b"0") == b"0"
-        if kind != b"application/json" and not nothing:
-            raise Problem("Send the body as application/json.", code="unsupported_media_type")
+
+def refuse_other_sites(request: Request, allows: Callable[[bytes], bool]) -> None:
+    """Refuse a request that a page of another site, or of none that is known, could have made a browser send.
+
+    Fetch Metadata first, else Origin (OWASP's CSRF prevention, 2025); a request that tells neither is refused.
+    """
+    site, origin = request.header(b"sec-fetch-site"), request.header(b"origin")
+    if site is not None:
+        here = site in (b"same-origin", b"none") or (site == b"same-site" and origin is not None and allows(origin))
+    else:
+        here = origin is not None and (_is_own(origin, request) or allows(origin))
+    if not here:
+        raise Denied(
+            "A page of another site may not do this with your cookies. Send it from this origin or one of "
+            "BACKSTAY_CORS_ORIGINS on the same site, or send the token as Authorization: Bearer.",
+            code="cross_site",
+        )
+    kind = (request.header(b"content-type") or b"").partition(b";")[0].strip().lower()
+    nothing = not kind and (request.header(b"content-length") or b"0") == b"0"
+    if kind != b"application/json" and not nothing:
+        raise Problem("Send the body as application/json.", code="unsupported_media_type")
 
 
 def bearer_token(request: Request) -> str | None:

@@ -25,10 +25,11 @@ _STATIC = {
 }
 
 
-def docs_files(title: str = "API", *, document: str = "/openapi.json") -> Mapping[str, tuple[str, Callable[[], bytes]]]:
+def docs_files(title: str = "API", *, document: str = "openapi.json") -> Mapping[str, tuple[str, Callable[[], bytes]]]:
     """What to serve for the documentation: the content type and the bytes of each path, `/docs` being the page.
 
-    `title` is shown on the page; `document` is the address of the OpenAPI document. Send `DOCS_CSP` with every one.
+    `title` is shown on the page; `document` is the address of the OpenAPI document as seen from the page, which names
+    its files so too: it may be served under any path. Send `DOCS_CSP` with every one.
     The bytes are read from the package when first asked for, and remembered.
 
     >>> docs_files("Shop")["/docs"][0]

@@ -19,6 +19,7 @@ from backstay.api.body import Gate, expect_json
 from backstay.api.compression import SMALLEST, accepts_gzip, compress
 from backstay.api.cors import Cors
 from backstay.api.deadline import Deadlines, Task
+from backstay.api.mount import route_path
 from backstay.api.proxies import Hosts, Proxies, neighbourhood
 from backstay.api.render import SECURITY_HEADERS, problem_response
 from backstay.api.shedding import Shedding
@@ -73,6 +74,7 @@ class Request:
         "params",
         "path",
         "query",
+        "root",
         "scope",
         "task",
         "told",
@@ -83,6 +85,11 @@ class Request:
         self.task = task
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.root: str = scope.get("root_path", "")
+        """Where this application is mounted inside another; `path` is what stands behind it."""
+        if self.root:
+            self.path = route_path(scope)
+            self.root = self.root.rstrip("/")
         self.query: bytes = scope["query_string"]
         self.actor: Actor = ANONYMOUS
         self.attempt: Attempt | None = None
@@ -122,6 +129,11 @@ class Request:
     def scheme(self) -> str:
         """`http` or `https`, as who asks used it."""
         return self._proxies.scheme(self.scope)
+
+    @property
+    def address(self) -> str:
+        """The whole path, as who asks wrote it."""
+        return self.root + self.path
 
     async def body(self) -> bytes:
         """The whole body, refused as soon as it is larger or slower than the limits."""
@@ -199,6 +211,12 @@ class Router:
             if route.path == path:
                 route.hide(methods)
 
+    def serves(self, path: str) -> bool:
+        """Whether an address is one of ours, whatever the method."""
+        head, _, last = path.rpartition("/")
+        known = path in self._fixed or (last and head in self._records)
+        return bool(known) or any(route.pattern.fullmatch(path) for route in self._patterns)
+
     def find(self, request: Request) -> Route | None:
         """The route of a request; its variables are put into it."""
         if (route := self._fixed.get(request.path)) is not None:
@@ -221,14 +239,18 @@ def _before_id(path: str) -> str:
 
 
 class Front:
-    """The HTTP part of an application. `line` says for how long the first in line for the database has waited."""
+    """The HTTP part of an application. `line` says for how long the first in line for the database has waited.
+
+    With `everybody` it is asked of every request who sends it, and not only of those with an access token.
+    """
 
     def __init__(
         self, router: Router, identify: Callable[[Request], Awaitable[Actor]], limits: Limits, observe: Observe,
         once: Once, *, cors: Cors | None = None, hosts: Hosts | None = None, proxies: Proxies | None = None,
-        line: Callable[[], float] = float, ask: Ask | None = None,
+        line: Callable[[], float] = float, ask: Ask | None = None, everybody: bool = False,
     ) -> None:  # fmt: skip
         self.router = router
+        self.everybody = everybody
         self.identify = identify
         self.limits = limits
         self.observe = observe
@@ -251,6 +273,12 @@ class Front:
         """An id for a request: random for the process, counted within it."""
         self._count += 1
         return f"{self._prefix}{self._count:06x}"
+
+    def request(self, scope: Scope) -> Request:
+        """A request by its scope alone, to be asked who sends it; its body is somebody else's, and is not there."""
+        headers = [header for header in scope["headers"] if not header[0].startswith(b"content-")]
+        known = {"method": "GET", **scope, "headers": headers}
+        return Request(known, _nothing, self.gate, self.proxies, cast(Task, current_task()))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One HTTP request."""
@@ -316,7 +344,7 @@ class Front:
         if route is None or handler is None:
             return self._refuse(request, route)
         try:
-            if b"authorization" in request._headers or b"cookie" in request._headers:
+            if self.everybody or b"authorization" in request._headers or b"cookie" in request._headers:
                 request.actor = await self.identify(request)
         finally:
             if self.ask is not None and request.path not in _ALWAYS:  # a token that is none is counted, too
@@ -383,6 +411,10 @@ def _check_length(headers: Mapping[bytes, bytes]) -> None:
 
 
 _OVERLOADED = Unavailable(code="overloaded")
+
+
+async def _nothing() -> Mapping[str, Any]:
+    return {"type": "http.disconnect"}
 
 
 def split_query(query: bytes, limit: int) -> list[tuple[str, str]]:

@@ -90,7 +90,7 @@ class Idempotency:
         if request.actor.id is None and len(key) < ANONYMOUS_LENGTH:
             said = f"Where nobody is signed in, an Idempotency-Key has at least {ANONYMOUS_LENGTH} characters."
             raise BadRequest(said, code="invalid_idempotency_key")
-        scope = "\n".join((request.method, route.path, request.actor.id or "", request.actor.key))
+        scope = "\n".join((request.method, route.path, _text_of(request.actor.id), request.actor.key))
         keyed = Keyed(scope, sha256(key).hexdigest(), await _asked(request))
         while (leader := self._leaders.get((scope, keyed.key))) is not None:
             response = await self._follow(leader, keyed)
@@ -233,3 +233,8 @@ def _packed(response: Response) -> bytes:
 
 def _replayed(response: Response) -> Response:
     return Response(response.status, response.body, [*response.headers, _REPLAYED])
+
+
+def _text_of(actor: object) -> str:
+    """Whose key it is; the users of an existing application have ids of their own kinds."""
+    return "" if actor is None else f"{type(actor).__name__} {actor}" if not isinstance(actor, str) else actor

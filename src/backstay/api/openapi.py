@@ -35,13 +35,14 @@ from backstay.api.openapi_answers import (
     session,
 )
 from backstay.api.openapi_keys import REPLAYED, keys, with_keys
-from backstay.api.openapi_parameters import Parameters, shared
+from backstay.api.openapi_parameters import Parameters, key_parameter, shared
 from backstay.api.openapi_schemas import Schemas, said
 from backstay.api.view import Access, View, view
 from backstay.model.field import Action, Entity, Schema
 from backstay.model.predicate import describe
 from backstay.plan.actor import Actor
 from backstay.plan.limits import Limits
+from backstay.plan.write import filled_by_table
 
 __all__ = ["ActionDoc", "json_schema", "openapi"]
 
@@ -78,22 +79,24 @@ class ActionDoc:
 
 def openapi(
     schema: Schema, actor: Actor, limits: Limits, *, title: str, version: str,
-    actions: Sequence[ActionDoc] = (), everything: bool = False,
+    actions: Sequence[ActionDoc] = (), everything: bool = False, accounts: bool = True, root: str = "",
 ) -> dict[str, Any]:  # fmt: skip
     """The document for an actor's standing; it depends on nothing else of the actor.
 
     A field that the standing may not read is not in it. Operations are listed where the rule can hold for this
     standing, and for the anonymous also where it can hold for any account; those name their `security`.
     `everything` is the developer's own document, with all fields and the rules in words: never serve it to others.
+    `root` is the path that the application is mounted at. Without `accounts` the application has a log-in of its own,
+    and none of ours is in it.
     Pure, no round trip.
     """
     writer = _Document(view(schema, actor, everything), limits)
     required = {(action.method, action.path) for action in actions if action.key_required}
-    paths = with_keys(writer.paths(actions), required)
+    paths = with_keys(writer.paths(actions, accounts=accounts), required)
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version, "description": " ".join(_FILTERS.split())},
-        "servers": [{"url": "/"}],
+        "servers": [{"url": root or "/"}],
         "tags": writer.tags,
         "paths": paths,
         "components": {
@@ -130,7 +133,7 @@ class _Document:
         self.tags: list[dict[str, Any]] = []
         self._ids: set[str] = set()
 
-    def paths(self, actions: Sequence[ActionDoc]) -> dict[str, Any]:
+    def paths(self, actions: Sequence[ActionDoc], *, accounts: bool) -> dict[str, Any]:
         """Every path with its operations: the models' first, then actions, accounts and health."""
         paths: dict[str, Any] = {}
         for entity in self.view.schema.by_plural().values():
@@ -142,8 +145,11 @@ class _Document:
             paths.setdefault(action.path, {})[action.method.lower()] = self._action(action)
         if actions:
             self.tags.append({"name": "actions"})
-        self.tags += [{"name": "auth", "description": "Accounts and sessions."}, {"name": "operation"}]
-        return paths | self._batch() | self._auth() | self._about()
+        if accounts:
+            self.tags.append({"name": "auth", "description": "Accounts and sessions."})
+            paths |= self._auth()
+        self.tags.append({"name": "operation"})
+        return paths | self._batch() | self._about()
 
     def _operation(
         self, name: str, tag: str, summary: str, responses: dict[str, Any], *, access: Access = "open",
@@ -193,7 +199,7 @@ class _Document:
             found[f"{base}/{{id}}"] = {"get": self._operation(
                 f"get_{one}", entity.plural, f"Read one {_words(one)}", record, access=read,
                 problems=(*hidden, 404), description=self._rule(entity, "read"),
-                parameters=[shared("id"), *self.parameters.shown(entity), shared("if_none_match")],
+                parameters=[key_parameter(entity), *self.parameters.shown(entity), shared("if_none_match")],
             )}  # fmt: skip
         self._writes(entity, one, base, found)
         return found
@@ -229,19 +235,21 @@ class _Document:
             unseen = answer("Changed; who changed it may not read it.", None, status="204")
             found.setdefault(f"{base}/{{id}}", {})["patch"] = self._operation(
                 f"update_{one}", entity.plural, f"Change one {_words(one)}", {**changed, **unseen},
-                access=update, problems=(403, 404, 409, 412), parameters=[shared("id"), shared("if_match")],
+                access=update, problems=(403, 404, 409, 412), parameters=[key_parameter(entity), shared("if_match")],
                 description=self._rule(entity, "update"), requestBody=body(self.schemas.update(entity, update)),
             )  # fmt: skip
         if delete is not None:
             found.setdefault(f"{base}/{{id}}", {})["delete"] = self._operation(
                 f"delete_{one}", entity.plural, f"Delete one {_words(one)}", answer("Deleted.", None, status="204"),
-                access=delete, problems=(403, 404, 409, 412), parameters=[shared("id"), shared("if_match")],
+                access=delete, problems=(403, 404, 409, 412), parameters=[key_parameter(entity), shared("if_match")],
                 description=self._rule(entity, "delete"),
             )  # fmt: skip
 
     def _put(self, entity: Entity, one: str, base: str, found: dict[str, Any]) -> None:
         """Replacing, by who may change a record, and creating under an id, by who may create one."""
         create, update = self.view.access(entity, "create"), self.view.access(entity, "update")
+        if filled_by_table(entity.key):
+            create = None  # the database numbers the records
         readable = self.view.access(entity, "read") is not None
         access = "open" if "open" in (create, update) else create or update
         sent = self.schemas.put(entity)
@@ -263,7 +271,7 @@ class _Document:
         found.setdefault(f"{base}/{{id}}", {})["put"] = self._operation(
             f"put_{one}", entity.plural, f"Replace one {_words(one)}, or create it under an id", responses,
             access=access, problems=(403, 404, 409, 412),
-            parameters=[shared("id"), shared("if_match"), shared("if_absent")], requestBody=body(sent),
+            parameters=[key_parameter(entity), shared("if_match"), shared("if_absent")], requestBody=body(sent),
             description="\n\n".join(["A field that is not sent gets its default, or null.", *rules]),
         )  # fmt: skip
 

@@ -14,7 +14,7 @@ from backstay.api.openapi_schemas import Schemas
 from backstay.api.query import GROUP_PARAMETERS, LIST_PARAMETERS
 from backstay.api.view import Part, View
 from backstay.model.field import Computed, Entity, Field, ToMany
-from backstay.model.value import INTEGER, TEXT, Kind
+from backstay.model.value import INTEGER, TEXT, Kind, plain
 from backstay.plan.limits import Limits
 from backstay.plan.planner import SUMMABLE
 
@@ -189,6 +189,14 @@ def _several(
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
+
+
+def key_parameter(entity: Entity) -> dict[str, Any]:
+    """The id of a record in its address; those of an existing application have keys of other kinds."""
+    if entity.existing is None:
+        return shared("id")
+    schema = json_schema(plain(entity.key.kind))
+    return {"name": "id", "in": "path", "required": True, "description": "The id of the record.", "schema": schema}
 
 
 def shared(name: str) -> dict[str, Any]:

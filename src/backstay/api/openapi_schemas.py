@@ -17,9 +17,10 @@ from backstay.auth.password import LONGEST, SHORTEST
 from backstay.model.declare import User
 from backstay.model.field import Computed, Entity, Field, ToMany
 from backstay.model.predicate import ANYONE, describe
-from backstay.model.value import INTEGER, KEY, TEXT, Kind, plain
+from backstay.model.value import INTEGER, TEXT, Kind, plain
 from backstay.plan.limits import Limits
 from backstay.plan.planner import SUMMABLE
+from backstay.plan.write import filled_by_table
 
 _PASSWORD = {
     "type": "string", "format": "password", "minLength": SHORTEST, "maxLength": LONGEST, "pattern": CLEAN,
@@ -85,12 +86,12 @@ class Schemas:
 
     def _read(self, part: Part) -> dict[str, Any]:
         if isinstance(part, ToMany):
-            schema: dict[str, Any] = {"type": "array", "items": json_schema(Kind("uuid"))}
+            schema: dict[str, Any] = {"type": "array", "items": json_schema(plain(part.target.key.kind))}
             if self.view.opens(part.target):
                 schema["items"] = {"anyOf": self._one(part.target)}
             return self._documented(part, schema, "There when expanded.")
         schema = json_schema(part.kind)
-        maybe_null = isinstance(part, Computed) or part.nullable or self.view.fold(part.read) != ANYONE
+        maybe_null = isinstance(part, Computed) or part.reads_null or self.view.fold(part.read) != ANYONE
         if isinstance(part, Field) and part.target is not None and self.view.opens(part.target):
             schema = {"anyOf": [schema, *self._one(part.target)]}
             maybe_null = maybe_null or self.view.fold(part.target.rules["read"]) != ANYONE
@@ -206,7 +207,7 @@ class Schemas:
     def _ways(self, entity: Entity) -> Iterator[dict[str, Any]]:
         """The operations on one model that a batch can hold."""
         base = f"/api/{entity.plural}"
-        one = {"type": "string", "pattern": f"^{base}/{_KEY}$"}
+        one = {"type": "string", "pattern": f"^{base}/{_KEY if entity.existing is None else '[^/]+'}$"}
         create, update = self.view.access(entity, "create"), self.view.access(entity, "update")
         if create is not None:
             yield _way("POST", {"const": base}, self.create(entity, create))
@@ -232,10 +233,19 @@ class Schemas:
     def put(self, entity: Entity) -> dict[str, Any] | None:
         """A reference to the body of a PUT, where this standing may replace a record or create one under an id."""
         create, update = self.view.access(entity, "create"), self.view.access(entity, "update")
-        if create is not None:
+        if create is not None and entity.key.default is None:
+            return self._keyed(entity, create)
+        if create is not None and not filled_by_table(entity.key):
             return self.create(entity, create)
         readable = self.view.access(entity, "read") is not None
         return self._replace(entity, update) if update is not None and readable else None
+
+    def _keyed(self, entity: Entity, access: Access) -> dict[str, Any]:
+        """A reference to the body that makes a record whose id its maker chooses, and which stands in the address."""
+        fields = [field for field in self._sent(entity, access) if field is not entity.key]
+        body = self._body(fields, self._lists(entity, access))
+        required = [field.name for field in fields if field.required]
+        return self.shared(f"{entity.name}Put", {**body, "required": required} if required else body)
 
     def _replace(self, entity: Entity, access: Access | None) -> dict[str, Any]:
         fields = self._sent(entity, access or "open")
@@ -290,7 +300,7 @@ class Schemas:
         properties: dict[str, Any] = {
             part.name: {
                 "type": "array",
-                "items": json_schema(KEY),
+                "items": json_schema(plain(part.target.key.kind)),
                 "maxItems": 200,
                 "uniqueItems": True,
                 **_described(part.doc),

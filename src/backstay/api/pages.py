@@ -22,18 +22,34 @@ def action_docs(actions: Sequence[Action]) -> list[ActionDoc]:
 
 
 def serve_pages(
-    router: Router, schema: Schema, actions: Sequence[Action], limits: Limits, title: str, version: str
+    router: Router,
+    schema: Schema,
+    actions: Sequence[Action],
+    limits: Limits,
+    title: str,
+    version: str,
+    *,
+    accounts: bool = True,
 ) -> None:
     """Serve `/openapi.json`, each viewer's own, and `/docs`."""
     made: dict[Any, bytes] = {}
 
     async def description(request: Request) -> Response:
-        standing = request.actor.standing
+        standing = (request.actor.standing, request.root)
         if standing not in made:
             if len(made) > 100:
                 made.clear()
             made[standing] = msgspec.json.encode(
-                openapi(schema, request.actor, limits, title=title, version=version, actions=action_docs(actions))
+                openapi(
+                    schema,
+                    request.actor,
+                    limits,
+                    title=title,
+                    version=version,
+                    actions=action_docs(actions),
+                    accounts=accounts,
+                    root=request.root,
+                )
             )
         body = made[standing]
         return json_response(request, body, f'"{digest(body)}"')

@@ -72,7 +72,7 @@ def parse_one(entity: Entity, key: str, pairs: Sequence[tuple[str, str]]) -> Par
             near = nearest(name, ("fields", "expand"))
             raise BadRequest(f'"{name}" is no parameter of one record.{near}', code="unknown_parameter")
         _shown(tree, name, value, values)
-    return Parsed(One(entity.name, Slot(0, "id"), tree.selection()), tuple(values), not pairs or None)
+    return Parsed(One(entity.name, Slot(0, "id", True), tree.selection()), tuple(values), not pairs or None)
 
 
 class ListQuery:

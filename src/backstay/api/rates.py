@@ -45,13 +45,13 @@ class Askers:
     async def ask(self, request: Request) -> None:
         """Charge one request. Raises `TooMany`; otherwise the answer tells how many are left."""
         if request.actor.id is not None:
-            await self._take("requests per account", self._account, request.actor.id, request)
+            await self._take("requests per account", self._account, str(request.actor.id), request)
         else:
             await self._take("requests per client", self._client, request.network, request)
 
     async def act(self, action: str, rates: tuple[Rate, ...], request: Request) -> None:
         """Charge one call of an action. Raises `TooMany`; otherwise the answer tells how many are left."""
-        await self._take(action, rates, request.actor.id or request.network, request)
+        await self._take(action, rates, request.network if request.actor.id is None else str(request.actor.id), request)
 
     async def _take(self, purpose: str, rates: tuple[Rate, ...], subject: str, request: Request) -> None:
         if rates:

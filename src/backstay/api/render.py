@@ -73,7 +73,7 @@ def list_response(request: Request, found: Found, cursor: str | None) -> Respons
     body = b'{"data":' + found.array + tail
     basis = body if found.sealed is None else found.sealed + tail
     headers = (
-        [(b"link", f'<{request.path}?{_with_cursor(request.query, cursor)}>; rel="next"'.encode())] if cursor else []
+        [(b"link", f'<{request.address}?{_with_cursor(request.query, cursor)}>; rel="next"'.encode())] if cursor else []
     )
     return json_response(request, body, f'W/"{digest(basis)}"', headers)
 
@@ -118,5 +118,5 @@ def problem_response(problem: Problem, request: Request) -> Response:
         headers.append((b"www-authenticate", b"Bearer"))
     if problem.status in (429, 503) and "Retry-After" not in problem.headers:
         headers.append((b"retry-after", b"1"))
-    instance = quote(request.path, safe="/:@!$&'()*+,;=~", errors="replace")
+    instance = quote(request.address, safe="/:@!$&'()*+,;=~", errors="replace")
     return Response(problem.status, msgspec.json.encode(problem_body(problem, request.id, instance)), headers)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 from backstay.api.cursor import Cursors
 from backstay.api.http import Request, Response, Router, split_query
@@ -15,7 +16,7 @@ from backstay.api.render import JSON_HEADERS, digest, json_response, list_respon
 from backstay.errors import BadRequest, NotFound, UnknownField, nearest
 from backstay.model.field import Action, Entity
 from backstay.model.predicate import NOBODY, Slot, normal
-from backstay.model.value import KEY, Unfit, parse
+from backstay.model.value import Unfit, parse, plain
 from backstay.plan.ask import Aggregate, Ask, Create, Delete, Listing, One, Root, Update
 from backstay.plan.planner import refused
 from backstay.store.engine import Engine, Found
@@ -40,7 +41,7 @@ class Resource:
         self.write = write
         self._lists = ListQuery(entity, engine.limits)
         self._groups = ListQuery(entity, engine.limits, groups=True)
-        self._whole = One(entity.name, Slot(0, "id"))
+        self._whole = One(entity.name, Slot(0, "id", True))
         self._statements: dict[Any, Any] = {}
         self._admitted: set[Any] = set()
 
@@ -145,8 +146,8 @@ class Resource:
 
         return await self.write(request, work)
 
-    def _created(self, key: str, found: Found | None, request: Request) -> Response:
-        location = (b"location", f"/api/{self.entity.plural}/{key}".encode())
+    def _created(self, key: Any, found: Found | None, request: Request) -> Response:
+        location = (b"location", (request.root + address_of(self.entity, key)).encode())
         if found is None:
             return Response(201, b"", [*JSON_HEADERS, location])
         return one_response(request, found, 201, [location])
@@ -169,7 +170,7 @@ class Resource:
         """
         self._admit(request, "update", "create")
         values = await request.object()
-        ask = put_of(self.entity, self._key(request), values, request)
+        ask = put_of(self.entity, request.params["id"], values, request)
         try:
             return await self._put(ask, request)
         except KeyTaken as taken:
@@ -216,10 +217,10 @@ class Resource:
 
         return await self.write(request, work)
 
-    def _key(self, request: Request) -> str:
-        return request.params["id"].lower()
+    def _key(self, request: Request) -> Any:
+        return key_or_text(self.entity, request.params["id"])
 
-    async def _reread(self, key: str, tx: Transaction) -> Found | None:
+    async def _reread(self, key: Any, tx: Transaction) -> Found | None:
         """The record as its writer may read it, in the same transaction."""
         return await tx.read_one(self._whole, key)
 
@@ -229,15 +230,28 @@ def put_of(entity: Entity, key: str, values: dict[str, Any], request: Request) -
     match, none_match = request.header(b"if-match"), request.header(b"if-none-match")
     if none_match is not None and none_match.strip() != b"*":
         raise BadRequest("If-None-Match of a PUT takes *, for a record that is not there yet.")
-    return Put(entity.name, key_of(key), values, version_of(request), match is not None, none_match is not None)
+    return Put(entity.name, key_of(entity, key), values, version_of(request), match is not None, none_match is not None)
 
 
-def key_of(text: str) -> str:
+def address_of(entity: Entity, key: Any) -> str:
+    """Where a record is found."""
+    return f"/api/{entity.plural}/{quote(str(key), safe='')}"
+
+
+def key_of(entity: Entity, text: str) -> Any:
     """An id that a client chose. What is no id names no record."""
     try:
-        return str(parse(KEY, text))
+        return parse(plain(entity.key.kind), text, from_text=True)
     except Unfit:
         raise NotFound() from None
+
+
+def key_or_text(entity: Entity, text: str) -> Any:
+    """The id in an address; what is none stays as it is, and names no record."""
+    try:
+        return key_of(entity, text)
+    except NotFound:
+        return text
 
 
 def _or_parameter(error: UnknownField, root: type[Root]) -> UnknownField:

@@ -75,6 +75,17 @@ class _Credential(msgspec.Struct, frozen=True):
     user: _Addressed
 
 
+NO_ACCOUNTS = "This application has a log-in of its own (App(identify=...)): its accounts are made there."
+
+
+class OwnLogIn:
+    """Stands where the accounts of an application would be that has a log-in of its own."""
+
+    async def create_user(self, email: str, password: str, roles: list[str], **values: Any) -> str:
+        """Raises `RuntimeError`: accounts are made elsewhere."""
+        raise RuntimeError(NO_ACCOUNTS)
+
+
 class _Undone(Exception):
     """Takes back what was only tried."""
 

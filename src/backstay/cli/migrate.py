@@ -80,7 +80,7 @@ def _with_migrator(file: str, database: str | None, work: Callable[[App, Store, 
     settings = read_settings()
 
     async def run() -> Any:
-        store = open_store(settings, app.limits)
+        store = open_store(settings, app.limits, apart=app.declaration.joins)
         await store.open()
         try:
             migrator = Migrator(store, lambda: datetime.now(UTC))

@@ -78,7 +78,11 @@ class Field:
         """The column beside it that holds the folded text, or nothing where the text folds to itself."""
         return (
             f"{self.name}__folded"
-            if self.kind.textual and self.kind.format != "slug" and not self.write_only and not self.existing
+            if self.kind.textual
+            and self.kind.format != "slug"
+            and not self.write_only
+            and not self.existing
+            and self.target is None
             else ""
         )
 

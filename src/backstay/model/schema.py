@@ -23,12 +23,12 @@ _TAKEN = frozenset({"auth", "batch"})
 
 def declare(
     models: Sequence[type[Model]], *, user: type[Any] | None = None, hidden: Sequence[type[Model]] = (),
-    existing: Sequence[Entity] = (), mistakes: Sequence[Mistake] = (),
+    existing: Sequence[Entity] = (), mistakes: Sequence[Mistake] = (), tables: frozenset[str] = frozenset(),
 ) -> Schema:  # fmt: skip
     """The schema of an application's models.
 
     `user` is the class of its accounts: the one subclass of `User` among the models, or `User` itself, or the class
-    of one of the `existing` entities, which have been read already, with these mistakes.
+    of one of the `existing` entities, which have been read already, with these mistakes; `tables` are all of theirs.
     `hidden` models are kept but not served. Raises `DeclarationError` with every mistake.
     """
     people = [model for model in models if issubclass(model, User)]
@@ -54,6 +54,12 @@ def declare(
     for entity in entities.values():
         if entity.plural in _TAKEN:
             reader.wrong(entity.name, f"/api/{entity.plural} is an address of Backstay's own.", "Set __plural__.")
+    for entity in entities.values():
+        if entity.existing is None and entity.table in tables:
+            hint = (
+                "Set __plural__ of the model; or where it is the users', name their class: App(user=..., identify=...)."
+            )
+            reader.wrong(entity.name, f'its table "{entity.table}" is one of the application that is joined.', hint)
     user_entity = next((entity for entity in entities.values() if entity.model is user), None)
     plurals: dict[str, Entity] = {}
     for entity in entities.values():
@@ -242,6 +248,9 @@ def _said(error: Exception) -> str:
 def _index(reader: Reader, entity: Entity) -> None:
     method = getattr(entity.declares, "indexes", None)
     if method is None:
+        return
+    if entity.existing is not None:
+        reader.wrong(entity.name, "its indexes are those of its table.", "Make them where the table is made.")
         return
     found = list(_call(reader, entity, "indexes", lambda: method(RowSymbol(entity, Path(())))) or [])
     if entity.model is reader.user and Index(("email",), "unique") not in found:

@@ -302,6 +302,11 @@ def is_record(value: object) -> bool:
     return hasattr(value, "__entity__") or "_sa_instance_state" in getattr(value, "__dict__", ())
 
 
+def is_mapped(kind: type) -> bool:
+    """Whether a class is one that SQLAlchemy maps to a table."""
+    return hasattr(kind, "__mapper__")
+
+
 def key_of(record: Any) -> Any:
     """The key of a record; nothing where it has none yet."""
     if hasattr(record, "__entity__"):

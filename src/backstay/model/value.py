@@ -360,6 +360,8 @@ def _datetime(kind: Kind, raw: object, from_text: bool) -> datetime:
     if from_text and isinstance(raw, str):
         raw = raw.replace(" ", "+")  # an unescaped + of a zone arrives as a space
     value: datetime = _any_datetime(kind, raw, from_text)
+    if value.tzinfo is None and isinstance(raw, datetime) and kind.stored is not None:
+        return value.replace(tzinfo=UTC)  # the own code of an application whose instants have no zone
     if value.tzinfo is None:
         raise Unfit("wrong_type", 'must name its zone, such as "2026-11-22T09:30:00Z"')
     try:
@@ -438,7 +440,7 @@ def _list(kind: Kind, raw: object, from_text: bool) -> list[Any]:
 
 def _enum(kind: Kind, raw: object, from_text: bool) -> str | int:
     if isinstance(raw, Enum):
-        raw = raw.value
+        raw = raw.value if raw.value in kind.choices else raw.name
     if from_text and isinstance(raw, str) and kind.choices and isinstance(kind.choices[0], int):
         raw = int(raw) if re.fullmatch(r"-?[0-9]{1,15}", raw) else raw
     raw = _whole(raw)

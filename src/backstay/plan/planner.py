@@ -279,7 +279,8 @@ class _Planner:
         rule = self.resolver.source(inner, ANYONE, viewer=True).where
         joins.append(Join(part.target, inner.scope, key, rule))
         record = self._record(nested.selection, inner, joins, windows, depth + 1)
-        always = rule == TRUE and not nullable(key)  # the foreign key sees to it
+        # The foreign key sees to it; what another application refers to need not be there.
+        always = rule == TRUE and not nullable(key) and part.target.existing is None
         return record if always else replace(record, present=key_of(inner))
 
     def _to_many(self, nested: Nested, part: ToMany, frame: Frame, windows: tuple[int, ...], depth: int) -> Records:

@@ -579,7 +579,7 @@ class Resolver:
             kind = TEXT if kind.textual else kind
         if kind.name == "money":
             part = part or "amount"
-        kind = plain(kind)
+        kind = replace(plain(kind), stored=kind.stored)
         many = op == "in"
         if isinstance(operand, Slot):
             return self.param(ParamSpec("slot", kind, operand.index, many, part, operand.place, operand.from_text))

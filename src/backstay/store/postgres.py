@@ -23,6 +23,15 @@ from backstay.store.postgres_dialect import PostgresDialect
 from backstay.store.sequencer import LOCK, Sequencer, stamp
 from backstay.store.sql import Statement
 
+_LOWERING = (
+    "SELECT (SELECT collname::text FROM pg_collation WHERE collname IN ('pg_c_utf8', 'C.utf8', 'C.UTF-8', 'und-x-icu') "
+    "AND collencoding IN (-1, 6) ORDER BY collname <> 'pg_c_utf8', collname LIMIT 1)"
+)
+
+
+_NAMESPACE = "backstay"
+_FIRST_HERE = f"SELECT set_config('search_path', '\"{_NAMESPACE}\", ' || current_setting('search_path'), false)"
+
 
 class PostgresTransaction:
     """One connection, between BEGIN and COMMIT."""
@@ -73,8 +82,12 @@ class Connection:
 class PostgresStore:
     """One PostgreSQL database over a few connections."""
 
-    def __init__(self, url: str, limits: Limits | None = None, connections: int = 8) -> None:
+    def __init__(
+        self, url: str, limits: Limits | None = None, connections: int = 8, *, apart: bool = False
+    ) -> None:  # fmt: skip
         self.url = url
+        self._apart = apart
+        self._namespace = ""
         self.dialect = PostgresDialect()
         self.statements = 0
         self.bell = Bell()
@@ -88,7 +101,31 @@ class PostgresStore:
 
     async def open(self) -> None:
         """Connect once, so that a wrong address is known at start."""
-        self._free.append(await self._connect())
+        if self._apart:
+            await self._set_apart()
+        connection = await self._connect()
+        (found,) = await connection.fetch(_LOWERING, ())
+        self.dialect.lowering = found[0].decode() if found[0] is not None else ""
+        self._free.append(connection)
+
+    async def _set_apart(self) -> None:
+        """Keep our tables in a schema of their own, where the migrations of another application do not see them.
+
+        Those that stand among its tables already, from the time before it joined, stay there.
+        """
+        raw = await self._dial()
+        try:
+            if await raw.fetchval("SELECT to_regclass('\"_state\"') IS NULL"):
+                await raw.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(_NAMESPACE)}")
+                self._namespace = _NAMESPACE
+        except asyncpg.InsufficientPrivilegeError:
+            raise RuntimeError(
+                f'Backstay keeps its tables in a schema "{_NAMESPACE}" beside those of the application that is joined, '
+                "and may not create it. Let somebody who may run: "
+                f"CREATE SCHEMA {_NAMESPACE} AUTHORIZATION the_user_of_DATABASE_URL"
+            ) from None
+        finally:
+            await raw.close()
 
     async def _connect(self) -> Connection:
         raw = await self._dial()
@@ -102,7 +139,7 @@ class PostgresStore:
 
     async def _dial(self) -> Any:
         try:
-            return await asyncpg.connect(
+            raw = await asyncpg.connect(
                 self.url,
                 server_settings={
                     "statement_timeout": str(self._limits.max_statement_ms), "jit": "off", "timezone": "UTC",
@@ -110,8 +147,15 @@ class PostgresStore:
                     "application_name": "backstay",
                 },
             )  # fmt: skip
+            if self._namespace:
+                try:
+                    await raw.execute(_FIRST_HERE)
+                except BaseException:  # whoever dials may be told to stop just now
+                    raw.terminate()
+                    raise
         except (OSError, asyncpg.PostgresError) as error:
             raise Unavailable(f"PostgreSQL does not answer: {type(error).__name__}.") from error
+        return raw
 
     async def close(self) -> None:
         """End all connections."""

@@ -77,7 +77,7 @@ def postgres_triggers(schema: Schema, tables: Container[str]) -> dict[str, str]:
 
 def _watched(schema: Schema, tables: Container[str]) -> Iterator[_Watched]:
     for entity in schema.entities.values():
-        if entity.table in tables and (names := getattr(entity.model, "__revoking__", ())):
+        if entity.existing is None and entity.table in tables and (names := getattr(entity.model, "__revoking__", ())):
             owners = [field.column for field in entity.fields.values() if field.target is schema.user]
             owner = "id" if entity is schema.user else owners[0]
             yield _Watched(entity.table, owner, tuple(entity.fields[name].column for name in names))

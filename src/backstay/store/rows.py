@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from backstay.model.field import Entity, Field
+from backstay.model.field import Entity, Field, ToMany
 from backstay.model.folding import fold, search_text
 from backstay.model.value import CIPHERTEXT, INSTANT, KEY, TEXT, Kind, plain
 from backstay.plan.tree import Members, Param, ParamSpec
@@ -129,6 +129,8 @@ def alteration(shape: Shape, names: Sequence[str], dialect: Dialect) -> RowWrite
     sets += [f"{quoted(part.column)} = {param}" for part, param in zip(parts, params, strict=True)]
     if entity.version:
         sets.append(f"{quoted(entity.version)} = {compiler.at(0, entity.version)} + 1")
+    if not sets:  # only relations to many change, and they stand elsewhere
+        sets.append(f"{quoted(entity.key.column)} = {compiler.at(0, entity.key.column)}")
     where = compiler.identity(entity, 0, Param(first + len(parts), key.spec.kind))
     parts.append(key)
     text = f"UPDATE {named(entity)} AS t0 SET {', '.join(sets)} WHERE {where}"
@@ -175,6 +177,14 @@ def leave(members: Members, dialect: Dialect) -> str:
     compiler = Compiler(dialect, [ParamSpec("fixed", plain(side.kind)) for side in (left, right)], bare=True)
     where = f"{_names(left, 0, compiler)} AND {_names(right, 1, compiler)}"
     return f"DELETE FROM {named(between)} WHERE {where}" + (_returning(between, dialect) if between.logged else "")
+
+
+def leave_all(relation: ToMany, dialect: Dialect) -> str:
+    """The statement that empties a many-to-many relation of a record, by its key."""
+    assert relation.through is not None
+    side = relation.through.fields[relation.via]
+    compiler = Compiler(dialect, [ParamSpec("fixed", plain(side.kind))], bare=True)
+    return f"DELETE FROM {named(relation.through)} WHERE {_names(side, 0, compiler)}"
 
 
 def _sides(members: Members) -> tuple[Entity, Field, Field]:

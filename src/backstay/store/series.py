@@ -18,7 +18,7 @@ from backstay.store.engine import Engine
 from backstay.store.transaction import Transaction
 
 
-async def create_all(tx: Transaction, engine: Engine, model: str, items: Sequence[Any]) -> list[str]:
+async def create_all(tx: Transaction, engine: Engine, model: str, items: Sequence[Any]) -> list[Any]:
     """Add many records in order; returns their ids. What is wrong is told with its place: `3.stars`."""
     check_all(model, items, engine.schema, tx.actor, engine.limits)
     keys = []
@@ -35,7 +35,7 @@ class Put:
     """A whole record under an id, and what must be true of that id: a version, that it is there, that it is not."""
 
     model: str
-    key: str
+    key: Any
     values: Mapping[str, Any]
     version: int | None = None
     there: bool = False

@@ -61,7 +61,8 @@ def read(text: bytes) -> Snapshot:
             target, through = entities[one["target"]], entities.get(one["through"])
             entities[raw["name"]].to_many[one["name"]] = ToMany(one["name"], target, one["via"], through, one["onward"])
     rules = {f"{raw['name']}.{action}": words for raw in body["models"] for action, words in raw["rules"].items()}
-    return Snapshot(Schema(entities, entities[body["user"]], ""), rules)
+    user = entities.get(body["user"]) or Entity(body["user"], "", Model)  # one of another application has no table here
+    return Snapshot(Schema(entities, user, ""), rules)
 
 
 def _model(entity: Entity) -> dict[str, Any]:

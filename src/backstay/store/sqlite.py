@@ -19,14 +19,16 @@ import apsw
 
 from backstay.errors import Unavailable
 from backstay.model.field import Schema
+from backstay.model.folding import fold
 from backstay.plan.limits import Limits
 from backstay.store.bell import Bell
 from backstay.store.dialect import quoted
+from backstay.store.one_library import claim, release
 from backstay.store.port import Broken
 from backstay.store.sql import Statement
 from backstay.store.sqlite_commit import GroupCommit
 from backstay.store.sqlite_connection import refusal_of
-from backstay.store.sqlite_dialect import SQLiteDialect
+from backstay.store.sqlite_dialect import FOLD, SQLiteDialect
 from backstay.store.sqlite_transaction import SQLiteTransaction
 from backstay.store.sqlite_turn import WriteTurn
 
@@ -72,6 +74,7 @@ class SQLiteStore:
         # Instructions and not time: a busy machine must not turn a cheap statement into an expensive one.
         self._budget = self._limits.max_steps_on_loop // _STEPS
         self._steps = _IDLE
+        self._claimed = False
         self._spare: list[apsw.Connection] = []
         self._pool: ThreadPoolExecutor | None = None
         self._reader: apsw.Connection
@@ -94,6 +97,8 @@ class SQLiteStore:
             )
         if self.path != ":memory:":
             make_folder(self.path)
+            claim(self.path)
+            self._claimed = True
         self._writer.open()
         assert self._writer.connection.raw is not None
         # One connection serves both in memory, which has no file to share.
@@ -103,6 +108,7 @@ class SQLiteStore:
     def _connect(self, *, query_only: bool = False) -> apsw.Connection:
         connection = apsw.Connection(self.path, statementcachesize=1000)
         connection.set_busy_timeout(5_000)
+        connection.create_scalar_function(FOLD, _fold, 1, deterministic=True)
         for pragma in ("synchronous = FULL", "foreign_keys = ON", "mmap_size = 0", "cache_size = -65536",
                        "temp_store = MEMORY", "trusted_schema = OFF"):  # fmt: skip
             connection.execute(f"PRAGMA {pragma}")
@@ -124,6 +130,9 @@ class SQLiteStore:
         for connection in (*self._spare, self._reader):
             with suppress(apsw.Error):
                 connection.close()
+        if self._claimed:
+            release(self.path)
+            self._claimed = False
 
     def _late(self) -> bool:
         self._steps += 1
@@ -264,7 +273,7 @@ class SQLiteStore:
             if not names:
                 for text in sqlite_beginning(schema):
                     await tx.run(text, ())
-                return [f"created table {entity.table}" for entity in schema.entities.values()]
+                return [f"created table {one.table}" for one in schema.entities.values() if one.existing is None]
             for table in tables(schema, "sqlite").tables.values():
                 if own and not table.name.startswith("_"):
                     continue
@@ -291,6 +300,12 @@ class SQLiteStore:
                 if name not in names:
                     await tx.run(text, ())
         return done
+
+
+def _fold(*texts: Any) -> str | None:
+    """What stands beside our own texts, made where an existing table has no such column."""
+    (text,) = texts
+    return None if text is None else fold(str(text))
 
 
 def make_folder(path: str) -> None:

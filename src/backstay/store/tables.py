@@ -37,10 +37,11 @@ _ON_DELETE = {"restrict": "NO ACTION", "cascade": "CASCADE", "set_null": "SET NU
 
 
 def tables(schema: Schema, dialect: str) -> sa.MetaData:
-    """The tables of all entities for one database, and those of Backstay's own."""
+    """The tables of all models for one database, and those of Backstay's own; not those of another application."""
     metadata = sa.MetaData()
     for entity in schema.entities.values():
-        _table(metadata, entity, dialect)
+        if entity.existing is None:
+            _table(metadata, entity, dialect)
     for keep in KEPT:
         keep(metadata, dialect)
     return metadata
@@ -74,7 +75,7 @@ def _table(metadata: sa.MetaData, entity: Entity, dialect: str) -> None:
             [field.column], [f"{field.target.table}.id"], name=f"fk_{entity.table}_{field.name}",
             ondelete=_ON_DELETE[field.on_delete], use_alter=dialect == "postgres",
         )
-        for field in entity.fields.values() if field.target is not None
+        for field in entity.fields.values() if field.target is not None and field.target.existing is None
     ]  # fmt: skip
     table = sa.Table(entity.table, metadata, *columns, *checks, *links, sqlite_strict=True)
     for index in _indexes(entity):
@@ -161,7 +162,7 @@ def _indexes(entity: Entity) -> Iterator[tuple[str, list[str], bool]]:
             names = [*names, "id"]  # every order ends with the id, so an index serves it whole
         yield f"{prefix}_{entity.table}_{'_'.join(index.fields)}", names, index.kind == "unique"
     for field in entity.fields.values():
-        if field.target is not None and not any(names[0] == field.column for names in seen):
+        if (field.target is not None or field.existing) and not any(names[0] == field.column for names in seen):
             yield f"ix_{entity.table}_{field.name}", [field.column, "id"], False
 
 
@@ -193,8 +194,9 @@ def added_column(column: Any, dialect: sa.Dialect) -> str:
                 "(| None), or start with a fresh database."
             )
         text += f" DEFAULT {_literal_of(field, default.value, folded='folds' in column.info, dialect=dialect.name)}"
-    if dialect.name == "sqlite" and field is not None and field.target is not None and "field" in column.info:
-        text += f" REFERENCES {quoted(field.target.table)} (id) ON DELETE {_ON_DELETE[field.on_delete]}"
+    target = field.target if field is not None and "field" in column.info else None
+    if dialect.name == "sqlite" and field is not None and target is not None and target.existing is None:
+        text += f" REFERENCES {quoted(target.table)} (id) ON DELETE {_ON_DELETE[field.on_delete]}"
     return text
 
 

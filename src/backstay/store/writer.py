@@ -65,6 +65,11 @@ class Writer:
         The database would do the same by its constraints, without a word. A thousand records at a time.
         """
         gone |= {*keys}
+        for many in entity.to_many.values() if entity.existing is not None else ():
+            if many.as_list:  # as its own application does it: an association is of no one side
+                text = rows.leave_all(many, self._engine.store.dialect)
+                for key in keys:
+                    await self._writing.run(text, (key,))
         for follower, relation in self._engine.followers(entity):
             while fresh := await self._following(follower, relation, keys, gone):
                 named = list(fresh)

@@ -47,7 +47,7 @@ class Log:
             self._put(f"{now:%H:%M:%S} {level:7} {event} {said}".rstrip())
 
     def request(
-        self, request_id: str, method: str, path: str, status: int, seconds: float, actor: str | None,
+        self, request_id: str, method: str, path: str, status: int, seconds: float, actor: Any,
         error: BaseException | None, code: str = "", client: str = "", key: str = "",
     ) -> None:  # fmt: skip
         """The line of one request; `key` is the id of the API key it came with."""
@@ -61,7 +61,7 @@ class Log:
             self._second = int(moment)
             self._stamp = datetime.fromtimestamp(self._second, UTC).isoformat()[:19]
         if self.json:
-            whom = f',"actor":"{actor}"' if actor is not None else ""
+            whom = f',"actor":{_quoted(actor)}' if actor is not None else ""
             whom += f',"key":"{key}"' if key else ""
             why = f',"code":"{code}"' if code else ""
             where = f',"client":"{client}"' if client else ""
@@ -95,3 +95,9 @@ class Log:
             lines, self._lines = self._lines, []
             self._stream.write("\n".join(lines) + "\n")
             self._stream.flush()
+
+
+def _quoted(text: object) -> str:
+    """As JSON has it; ids of our own need no look."""
+    said = str(text)
+    return f'"{said}"' if not _UNSAFE.search(said) else msgspec.json.encode(said).decode()
