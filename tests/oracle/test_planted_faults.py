@@ -230,7 +230,7 @@ WRITE_FAULTS: dict[str, Plant] = {
     ),
     "a list of new records": replaced(rest, "create_all", above_the_rules),
     "a look at a list before": replaced(series, "check_all", lambda check_all: lambda *arguments: None),
-    "a batch": replaced(batch, "_carry_out", lambda carry_out: lambda one, tx: carry_out(one, tx.as_system)),
+    "a batch": replaced(batch, "_carry_out", lambda done: lambda one, tx, root: done(one, tx.as_system, root)),
     "PUT": replaced(rest, "put", above_the_rules),
     "PUT in a batch": replaced(batch, "put", above_the_rules),
     "PUT on what is hidden": replaced(rest, "put", only_sight_above),
