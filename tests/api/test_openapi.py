@@ -23,7 +23,7 @@ from backstay.api.openapi import ActionDoc, openapi
 from backstay.errors import CODES
 from backstay.model.declare import Model, User
 from backstay.model.field import Schema
-from backstay.model.predicate import describe
+from backstay.model.predicate import describe, normal
 from backstay.model.rule import (
     Many,
     Rules,
@@ -37,8 +37,10 @@ from backstay.model.rule import (
     now,
     searchable,
     sequence,
+    signed_in,
 )
 from backstay.model.schema import declare
+from backstay.model.symbol import condition
 from backstay.model.value import URL, BigInt, Currency, Digits, Email, Json, Kind, Money, Pattern, Secret, Slug, Unfit
 from backstay.model.value import parse as parse_value
 from backstay.plan.actor import ANONYMOUS, SYSTEM, Actor
@@ -203,7 +205,8 @@ VIEWS = [(ANONYMOUS, False), (ADA, False), (STAFF, False), (SYSTEM, False), (ANO
 @pytest.mark.parametrize(("actor", "everything"), VIEWS)
 def test_every_document_is_valid(schema: Schema, actor: Actor, everything: bool) -> None:
     actions = [
-        ActionDoc("POST", "/api/products/{id}/ship", "Ship", {"type": "object", "properties": {"to": {}}}, None, True),
+        ActionDoc("POST", "/api/products/{id}/ship", "Ship", {"type": "object", "properties": {"to": {}}},
+                  allow=normal(condition(signed_in))),
         ActionDoc("GET", "/api/quote", "A quote", {"type": "object", "properties": {"n": {"type": "integer"}},
                                                    "required": ["n"]}, {"type": "number"}),
     ]  # fmt: skip
@@ -313,7 +316,13 @@ def test_bodies_take_what_a_client_may_set(schema: Schema) -> None:
     ship = ActionDoc("POST", "/x/{id}", "X", {"type": "object", "properties": {"id": {"type": "integer"}, "to": {}}})
     action = document(schema, ADA, actions=[ship])["paths"]["/x/{id}"]["post"]
     assert action["parameters"] == [
-        {"name": "id", "in": "path", "required": True, "schema": {"type": "integer"}},
+        {
+            "name": "id",
+            "in": "path",
+            "required": True,
+            "description": "The argument `id`.",
+            "schema": {"type": "integer"},
+        },
         {"$ref": "#/components/parameters/idempotency_key"},
     ]
     assert action["requestBody"]["content"]["application/json"]["schema"]["properties"] == {"to": {}}

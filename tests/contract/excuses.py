@@ -90,10 +90,25 @@ EXCUSES = {
         "A record that is referred to must be there and be seen: no schema says which there are.",
         lambda a: a.only("not_found"),
     ),
+    "past": Excuse(
+        RejectedPositiveData,
+        "A key ends in the future: no schema knows what time it is.",
+        lambda a: a.only("out_of_range") and [e["path"] for e in a.problem["errors"]] == ["expires_at"],
+    ),
     "credential": Excuse(
         RejectedPositiveData,
         "Which password is one's own, and which are the commonest, is no matter of form.",
         lambda a: a.only("wrong_password", "too_common"),
+    ),
+    "repeated": Excuse(
+        RejectedPositiveData,
+        "An Idempotency-Key belongs to the first request that it came with: no schema says which came before.",
+        lambda a: a.code == "idempotency_key_reused",
+    ),
+    "cookie": Excuse(
+        RejectedPositiveData,
+        "A refresh token comes in the body or in a cookie; no schema of a body says what stands beside it.",
+        lambda a: a.only("required") and a.case.operation.path == "/api/auth/refresh",
     ),
     "refused": Excuse(
         AcceptedNegativeData,

@@ -11,17 +11,23 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import schemathesis
 from schemathesis.config import SchemathesisConfig
+from schemathesis.core.parameters import ParameterLocation
 from schemathesis.engine import Status, events, from_schema
+from schemathesis.generation.meta import TestPhase
 
+from backstay.cli.load import load_app
 from tests.contract.excuses import Answered, excuse_of
-from tests.contract.shop import PASSWORD, Shop, address
+from tests.contract.shop import FILE, PASSWORD, Shop, address
 
+VIEWERS = ("", "customer", "staff")
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
 
 
@@ -40,6 +46,16 @@ class Findings:
     def reached(self) -> set[str]:
         """The operations that answered well at least once."""
         return {label for label, answers in self.answers.items() if any(200 <= status < 300 for status in answers)}
+
+    def add(self, other: Findings) -> None:
+        """Take in what another exploration found."""
+        for label, answers in other.answers.items():
+            self.answers[label] += answers
+        for mine, more in ((self.checks, other.checks), (self.excused, other.excused), (self.requests, other.requests)):
+            mine.update(more)
+        self.failures |= other.failures
+        self.errors += other.errors
+        self.seconds += other.seconds
 
     def told(self) -> str:
         """What is wrong, for a person."""
@@ -88,11 +104,57 @@ def finite(document: dict[str, Any], depth: int, few: int | None = None) -> dict
     return document
 
 
+@dataclass
+class Run:
+    """A thorough exploration as one viewer."""
+
+    operations: set[str]
+    missed: set[str]
+    findings: Findings
+
+
+def run(who: str, folder: Path, *, examples: int, seed: int = 1) -> Run:
+    """Everything that schemathesis can do, as somebody (nobody when empty), in a shop of their own.
+
+    What enumerates goes through all that the tests of fields can say for the staff, who see the most; for the others
+    through two fields of each model. What draws values draws conditions inside conditions as well.
+    """
+    shop = Shop(folder)
+    try:
+        document = shop.document(who)
+        listed = finite(document, 0, None if who == "staff" else 2)
+        found = explore(
+            shop, folder, who, phases=("examples", "coverage"), examples=examples, document=listed, seed=seed
+        )
+        drawn = finite(document, 1, 3)
+        found.add(
+            explore(shop, folder, who, phases=("fuzzing", "stateful"), examples=examples, document=drawn, seed=seed)
+        )
+    finally:
+        shop.stop()
+    may = operations_of(document, open_only=not who)
+    return Run(operations_of(document), may - found.reached(), found)
+
+
+def operations_of(document: dict[str, Any], *, open_only: bool = False) -> set[str]:
+    """The operations of a document; those for which nobody needs to be signed in."""
+    return {
+        f"{method.upper()} {path}" for path, item in document["paths"].items() for method, operation in item.items()
+        if not open_only or {} in operation["security"]
+    }  # fmt: skip
+
+
+@cache
+def whole() -> dict[str, Any]:
+    """The developer's document, with what anybody may do."""
+    return load_app(str(FILE)).openapi()
+
+
 def explore(
-    shop: Shop, folder: Path, who: str, whole: dict[str, Any], *, phases: tuple[str, ...], examples: int,
-    document: dict[str, Any], seed: int = 1,
+    shop: Shop, folder: Path, who: str, *, phases: tuple[str, ...], examples: int, document: dict[str, Any],
+    seed: int = 1,
 ) -> Findings:  # fmt: skip
-    """Explore as somebody (nobody when empty). `whole` is the developer's document, with what anybody may do."""
+    """Explore as somebody: the answers, the checks and what failed."""
     config = SchemathesisConfig.from_dict({
         "base-url": shop.url, "seed": seed, "continue-on-failure": True, "request-timeout": 60,
         "auth": _identities(folder, who) if who else {"auto-signup": False},
@@ -101,7 +163,7 @@ def explore(
     })  # fmt: skip
     schema = schemathesis.openapi.from_dict(document, config=config)
     found = Findings()
-    methods = {path: set(item) for path, item in whole["paths"].items()}
+    methods = {path: set(item) for path, item in whole()["paths"].items()}
 
     @schema.hook
     def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool:
@@ -115,6 +177,18 @@ def explore(
     @schema.hook
     def map_body(context: Any, body: Any) -> Any:
         return known.put_into(context.operation.definition.raw["operationId"], body)
+
+    @schema.hook
+    def map_case(context: Any, case: Any) -> Any:
+        return known.put_into_case(case)
+
+    @schema.hook
+    def map_query(context: Any, query: Any) -> Any:
+        return known.asked(context.operation.path, query)
+
+    @schema.hook
+    def map_headers(context: Any, headers: Any) -> Any:
+        return known.told(headers)
 
     @schema.hook
     def map_path_parameters(context: Any, path_parameters: Any) -> Any:
@@ -136,25 +210,64 @@ class _Known:
     def __init__(self, shop: Shop, who: str) -> None:
         self.shop = shop
         self.who = who
+        self.keys = shop.seen_by(who)
+
+    def put_into_case(self, case: Any) -> Any:
+        """A case of the enumerated phases, to which the other hooks do not come, and a key of its own for any case."""
+        meta = case.meta
+        if meta is not None and meta.phase.name in (TestPhase.COVERAGE, TestPhase.EXAMPLES):
+            if not meta.is_negative_at(ParameterLocation.PATH):
+                case.path_parameters = self.lead_to(case.path, case.path_parameters)
+            if not meta.is_negative_at(ParameterLocation.QUERY):
+                case.query = self.asked(case.path, case.query)
+            if not meta.is_negative_at(ParameterLocation.HEADER):
+                case.headers = self.told(case.headers)
+            if not meta.is_negative_at(ParameterLocation.BODY):
+                case.body = self.put_into(case.operation.definition.raw["operationId"], case.body)
+        keyed = "Idempotency-Key" in (case.headers or {})
+        if keyed and (meta is None or not meta.is_negative_at(ParameterLocation.HEADER)):
+            case.headers["Idempotency-Key"] = str(uuid5(NAMESPACE_URL, repr((case.path_parameters, case.body))))
+        return case
 
     def lead_to(self, path: str, parameters: Any) -> Any:
         """The id of a record that is there, mostly, instead of one that is none or nobody's."""
-        chance = zlib.crc32(repr(parameters).encode())
-        if not isinstance(parameters, dict) or chance % 4 == 0:
+        if not isinstance(parameters, dict) or "id" not in parameters or _seldom(parameters):
             return parameters
-        plural = path.split("/")[2]
-        keys = self.shop.keys[self.who if self.who and plural == "users" else plural] if plural != "auth" else []
-        if path == "/api/auth/sessions/{id}" and self.who:
+        keys = self.keys.get(path.split("/")[2], [])
+        if self.who and path == "/api/auth/sessions/{id}":
             keys = [self.shop.session(self.who)]
-        return _replaced(parameters, {"id": keys[chance % len(keys)]}) if keys else parameters
+        if self.who and path == "/api/auth/keys/{id}":
+            keys = [self.shop.api_key(self.who)]
+        return _replaced(parameters, {"id": keys[_chance(parameters) % len(keys)]}) if keys else parameters
+
+    def asked(self, path: str, query: Any) -> Any:
+        """The query without what can only be wrong: a cursor that is none, an order by what is not asked for.
+
+        Cursors that links carry are put in later.
+        """
+        if not query:
+            return query
+        query = {name: value for name, value in query.items() if name != "cursor"}
+        if path.endswith("/aggregate") and isinstance(query.get("sort"), list) and not _seldom(query):
+            fns = ("count_distinct", "sum", "avg", "min", "max")
+            labels = {f"{fn}.{name}" for fn in fns for name in query.get(fn, [])}
+            labels |= {*query.get("group_by", [])} | ({"count"} if "*" in query.get("count", []) else set())
+            kept = [key for key in query["sort"] if str(key).removeprefix("-") in labels]
+            query = {**query, "sort": kept} if kept else {n: value for n, value in query.items() if n != "sort"}
+        return query
+
+    def told(self, headers: Any) -> Any:
+        """The headers, mostly without preconditions that never hold; links carry some that do."""
+        if not headers or _seldom(headers):
+            return headers
+        return type(headers)({n: value for n, value in headers.items() if n not in ("If-Match", "If-None-Match")})
 
     def put_into(self, operation: str, body: Any) -> Any:
         """The body, or one of the same form that can succeed."""
-        if not isinstance(body, dict) or zlib.crc32(repr(body).encode()) % 4 == 0:
+        if not isinstance(body, dict) or _seldom(body):
             return body
         entry = {"email": address(self.who or "customer"), "password": PASSWORD}
-        chance = zlib.crc32(repr(body).encode())
-        some = {plural: keys[chance % len(keys)] for plural, keys in self.shop.keys.items()}
+        some = {plural: keys[_chance(body) % len(keys)] for plural, keys in self.keys.items() if keys}
         match operation:
             case "login":
                 return _replaced(body, entry)
@@ -172,6 +285,15 @@ class _Known:
                 lines = [_replaced(line, {"product": some["shelf"], "quantity": 1}) for line in body["items"]]
                 return {**body, "items": lines}
         return body
+
+
+def _chance(value: Any) -> int:
+    return zlib.crc32(repr(value).encode())
+
+
+def _seldom(value: Any) -> bool:
+    """One in four, and always the same ones, stay as they were made."""
+    return _chance(value) % 4 == 0
 
 
 def _replaced(body: Any, values: dict[str, Any]) -> Any:

@@ -24,6 +24,10 @@ from tests.docs.served import free_port
 
 FILE = Path(__file__).parents[2] / "examples" / "shop" / "shop.py"
 PASSWORD = "three words and a password"
+RATES = (
+    "login_per_account", "login_per_client", "signup_per_account", "signup_per_client", "refresh_per_client",
+    "password_per_account",
+)  # fmt: skip
 PEOPLE = {"customer": [], "neighbour": [], "staff": ["staff", "moderator"]}
 
 
@@ -36,10 +40,11 @@ class Shop:
     """The shop, from the first request to `stop()`."""
 
     def __init__(self, folder: Path, database: str = "") -> None:
-        self.keys: dict[str, list[str]] = {}
+        self.shelf: list[str] = []
         self._environment = {
             "DATABASE_URL": database or f"sqlite:///{folder}/shop.db", "BACKSTAY_DATA": str(folder / "data"),
             "SECRET_KEY": "k" * 40, "LOG_LEVEL": "error", "BACKSTAY_ACCESS_MINUTES": "600",
+            "BACKSTAY_RATE_LIMITS": "; ".join(f"{name}=100000/minute" for name in RATES),
         }  # fmt: skip
         asyncio.run(self._fill())
         port = free_port()
@@ -79,27 +84,43 @@ class Shop:
         finally:
             await app.stop()
 
-    async def _buy(self, app: Any, keys: dict[str, str]) -> None:
-        """What the customer and the staff bought, so that they may review it: every product. Then, what there is."""
-        names = ("User", "Category", "Product", "Order", "OrderItem")
-        user, category, product, order, item = (app.schema.entities[name].model for name in names)
+    async def _buy(self, app: Any, people: dict[str, str]) -> None:
+        """What the customer and the staff bought, some reviews of it, and what may be deleted: nothing refers to it."""
+        names = ("User", "Category", "Product", "Order", "OrderItem", "Review")
+        user, category, product, order, item, review = (app.schema.entities[name].model for name in names)
         async with app.running.context_of(SYSTEM).transaction() as tx:
             products = await tx.find(product, limit=200)
-            for n in range(10):  # to be deleted: nothing refers to them
+            for n in range(10):
                 spare = await tx.create(category(name=f"Spare {n}"))
-                await tx.create(
-                    product(name=f"Spare {n}", price=products[0].price, cost=products[0].cost, category=spare)
-                )
-            shelf = [await tx.update(one, stock=1_000_000) for one in products[:5]]
-            self.keys["shelf"] = [str(one.id) for one in shelf]
+                price = {"price": products[0].price, "cost": products[0].cost}
+                await tx.create(product(name=f"Spare {n}", category=spare, **price))
+            for one in products[:5]:
+                await tx.update(one, stock=1_000_000)
+            self.shelf = [str(one.id) for one in products[:5]]
             for who in ("customer", "staff"):
-                made = await tx.create(order(customer=await tx.get(user, keys[who]), status="paid"))
+                owner = await tx.get(user, people[who])
+                made = await tx.create(order(customer=owner, status="paid"))
                 for one in products:
                     await tx.create(item(order=made, product=one, quantity=1, price=one.price))
-            for entity in app.schema.by_plural().values():
-                newest = await tx.find(entity.model, sort="-created_at", limit=20)
-                self.keys[entity.plural] = [str(one.id) for one in newest if str(one.id) not in self.keys["shelf"]]
-            self.keys |= {who: [key] for who, key in keys.items()}
+                for one in products[::2]:
+                    await tx.create(review(product=one, author=owner, stars=3, text="Good."))
+
+    def seen_by(self, who: str) -> dict[str, list[str]]:
+        """The ids of some records of each model that somebody sees, the newest; of users and reviews one's own."""
+        session = requests.Session()
+        me = ""
+        if who:
+            held = self.login(who)
+            session.headers["Authorization"] = f"Bearer {held['access_token']}"
+            me = held["user"]["id"]
+        found: dict[str, list[str]] = {"shelf": self.shelf, "users": [me] if me else []}
+        for plural in ("categories", "products", "orders", "order_items", "reviews", "messages"):
+            mine = {"author": me} if plural == "reviews" and me else {}
+            asked = {"sort": "-created_at", "limit": "20", "fields": "id", **mine}
+            answer = session.get(f"{self.url}/api/{plural}", params=asked, timeout=30)
+            rows = answer.json()["data"] if answer.ok else []
+            found[plural] = [row["id"] for row in rows if row["id"] not in self.shelf]
+        return found
 
     def login(self, who: str) -> dict[str, Any]:
         """What a log-in answers."""
@@ -115,9 +136,17 @@ class Shop:
         answer = requests.get(f"{self.url}/api/auth/sessions", headers=headers, timeout=30)
         return next(str(one["id"]) for one in answer.json()["data"] if one["current"])
 
-    def document(self, token: str = "") -> dict[str, Any]:
-        """The OpenAPI document, as it is served to the bearer of a token."""
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+    def api_key(self, who: str) -> str:
+        """The id of a new API key of somebody."""
+        headers = {"Authorization": f"Bearer {self.login(who)['access_token']}"}
+        wanted = {"name": "a key", "scopes": ["read"]}
+        answer = requests.post(f"{self.url}/api/auth/keys", json=wanted, headers=headers, timeout=30)
+        answer.raise_for_status()
+        return str(answer.json()["id"])
+
+    def document(self, who: str) -> dict[str, Any]:
+        """The OpenAPI document, as it is served to somebody; to nobody when empty."""
+        headers = {"Authorization": f"Bearer {self.login(who)['access_token']}"} if who else {}
         answer = requests.get(f"{self.url}/openapi.json", headers=headers, timeout=30)
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()

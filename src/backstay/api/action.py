@@ -21,11 +21,19 @@ from backstay.api.openapi import ActionDoc
 from backstay.api.rates import Askers
 from backstay.api.render import JSON_HEADERS
 from backstay.api.rest import Write
-from backstay.api.structure import Structure, is_structure, parse_structure, read_structure, structure_schema
+from backstay.api.structure import (
+    Structure,
+    argument_schema,
+    is_structure,
+    parse_structure,
+    read_structure,
+    structure_schema,
+    taken_apart,
+)
 from backstay.errors import BadRequest, DeclarationError, FieldError, Invalid, Mistake, nearest
 from backstay.model.declare import Model, Reader, User
 from backstay.model.field import Default, Field
-from backstay.model.predicate import ANYONE, Condition, Slot, fold, normal
+from backstay.model.predicate import Condition, Slot, normal
 from backstay.model.symbol import is_mapped, is_record, key_of
 from backstay.model.value import Kind, Money, Unfit, as_python, parse
 from backstay.plan.ask import Ask, One
@@ -140,40 +148,42 @@ class Action:
 
     def document(self) -> ActionDoc:
         """The action as the OpenAPI document shows it."""
-        properties: dict[str, Any] = {name: json_schema(part.kind) for name, part in self.fields.items()}
+        properties: dict[str, Any] = {name: argument_schema(part) for name, part in self.fields.items()}
         properties |= {name: structure_schema(structure) for name, structure in self.structs.items()}
         required = [name for name, part in self.fields.items() if part.default is None]
         required += [name for name in self.structs if name not in self.optional]
         arguments = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+        record, several = self._record()
         return ActionDoc(
             self.method, self.path, self.doc or self.name.replace("_", " "), arguments if properties else None,
-            self._returned(), signed_in=fold(self.allow, False, frozenset()) != ANYONE, status=self.status,
-            record=getattr(self.returns, "__name__", "") if self.returned_model else "",
-            key_required=self.key_required,
+            self._returned() if not record else None, status=self.status, name=self.name, allow=self.allow,
+            record=record, several=several, free=self.returns is Reply, key_required=self.key_required,
         )  # fmt: skip
 
-    @property
-    def returned_model(self) -> bool:
-        """Whether it answers with a record."""
-        return isinstance(self.returns, type) and (issubclass(self.returns, Model) or is_mapped(self.returns))
+    def _record(self) -> tuple[str, bool]:
+        """The model that it answers with, and whether with many records; an empty name where it is none."""
+        kind, several, _ = taken_apart(self.returns)
+        found = isinstance(kind, type) and (issubclass(kind, Model) or is_mapped(kind))
+        return (kind.__name__, several) if found else ("", False)
 
     def _returned(self) -> dict[str, Any] | None:
-        if self.returns is None or self.returns is type(None):
+        if self.returns is None or self.returns is type(None) or self.returns is Reply:
             return None
-        if self.returns is Reply:
-            return {}
         if self.returns is Money:
             return json_schema(Kind("money"))
-        if self.returned_model:
-            return {"type": "object"}
         try:
-            return msgspec.json.schema(self.returns)
+            found = msgspec.json.schema(self.returns)
         except TypeError:
-            return {}
+            found = {}
+        return found or {"type": ["object", "array", "string", "number", "boolean", "null"]}
 
     async def _arguments(self, request: Request) -> dict[str, Any]:
         from_text = self.method in ("GET", "DELETE")
-        raw: dict[str, Any] = dict(split_query(request.query, 100)) if from_text else {}
+        raw: dict[str, Any] = {}
+        for name, value in split_query(request.query, 100) if from_text else ():
+            if name in raw:
+                raise BadRequest(f'"{name}" is there twice.')
+            raw[name] = value
         if not from_text and any(name not in request.params for name in (*self.fields, *self.structs)):
             raw = await request.object()  # where the address names every argument, no body is needed
         raw = {**raw, **request.params}

@@ -142,7 +142,12 @@ class Request:
         return self._body
 
     async def json(self) -> Any:
-        """The body as JSON. 415 unless it says that it is JSON, 400 where it is not, 413 where it is too much."""
+        """The body as JSON. 415 unless it says that it is JSON, 400 where it is not, 413 where it is too much.
+
+        All is said in the body: a query beside it is refused, and not ignored.
+        """
+        if self.query:
+            raise BadRequest("What has a body takes no parameters in its address.", code="unknown_parameter")
         expect_json(self._headers)
         return self._gate.parse(await self.body())
 

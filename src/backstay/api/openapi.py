@@ -17,6 +17,7 @@ from backstay.api.openapi_answers import (
     API_KEYS,
     BATCHED,
     DOCUMENT,
+    FREE,
     HEADERS,
     IN_COOKIES,
     LOGIN,
@@ -27,21 +28,22 @@ from backstay.api.openapi_answers import (
     SAME,
     SESSIONS,
     TOKENS,
-    WANTED_KEY,
     answer,
     body,
     linked,
     problem_responses,
     session,
+    wanted_key,
 )
 from backstay.api.openapi_keys import REPLAYED, keys, with_keys
 from backstay.api.openapi_parameters import Parameters, key_parameter, shared
 from backstay.api.openapi_schemas import Schemas, said
 from backstay.api.view import Access, View, view
 from backstay.model.field import Action, Entity, Schema
-from backstay.model.predicate import describe
+from backstay.model.predicate import ANYONE, Condition, describe
 from backstay.plan.actor import Actor
 from backstay.plan.limits import Limits
+from backstay.plan.scope import scopes_of
 from backstay.plan.write import filled_by_table
 
 __all__ = ["ActionDoc", "json_schema", "openapi"]
@@ -61,7 +63,8 @@ class ActionDoc:
 
     The properties of `request_schema` are its arguments: those named in the path stand there, those of a GET or
     DELETE in the query, the others in the body. It answers with the record of the model named `record`, as the
-    viewer reads it, or by the `response_schema`; without both it answers 204.
+    viewer reads it, or with `several`; in a form of its own where it is `free`; or by the `response_schema`. Without
+    any of these it answers 204. It is listed for those whom `allow` lets call it.
     """
 
     method: str
@@ -69,11 +72,13 @@ class ActionDoc:
     summary: str
     request_schema: dict[str, Any] | None = None
     response_schema: dict[str, Any] | None = None
-    signed_in: bool = False
+    allow: Condition = ANYONE
     status: int = 200
     name: str = ""
     description: str = ""
     record: str = ""
+    several: bool = False
+    free: bool = False
     key_required: bool = False
 
 
@@ -141,15 +146,23 @@ class _Document:
             if found:
                 self.tags.append({"name": entity.plural, **({"description": said(entity)} if said(entity) else {})})
                 paths |= found
+        called = []
         for action in actions:
-            paths.setdefault(action.path, {})[action.method.lower()] = self._action(action)
-        if actions:
+            if (access := self.view.calls(action.name, action.allow)) is not None:
+                paths.setdefault(action.path, {})[action.method.lower()] = self._action(action, access)
+                called.append(action.name)
+        if called:
             self.tags.append({"name": "actions"})
         if accounts:
             self.tags.append({"name": "auth", "description": "Accounts and sessions."})
-            paths |= self._auth()
+            paths |= self._auth(scopes_of(self._models(), called))
         self.tags.append({"name": "operation"})
         return paths | self._batch() | self._about()
+
+    def _models(self) -> list[str]:
+        """The plurals of the models that this standing may do anything with."""
+        every = self.view.schema.by_plural()
+        return [name for name, entity in every.items() if any(self.view.access(entity, a) for a in entity.rules)]
 
     def _operation(
         self, name: str, tag: str, summary: str, responses: dict[str, Any], *, access: Access = "open",
@@ -280,7 +293,7 @@ class _Document:
 
     # What belongs to no model.
 
-    def _auth(self) -> dict[str, Any]:
+    def _auth(self, scopes: list[str]) -> dict[str, Any]:
         user = self.schemas.record(self.view.schema.user)
         login = self.schemas.shared("Login", LOGIN)
         held = answer("Signed in.", self.schemas.shared("Session", session(user)))
@@ -297,11 +310,11 @@ class _Document:
                 requestBody=body(self.schemas.signup()),
             )},
             "/api/auth/login": {"post": self._operation(
-                "login", "auth", "Sign in", held,
+                "login", "auth", "Sign in", held, problems=(403,),
                 requestBody=body(login),
             )},
             "/api/auth/refresh": {"post": self._operation(
-                "refresh", "auth", "Spend a refresh token for a new pair", tokens,
+                "refresh", "auth", "Spend a refresh token for a new pair", tokens, problems=(403,),
                 requestBody=body(self.schemas.shared("Refresh", REFRESH)),
             )},
             "/api/auth/logout": {"post": self._operation(
@@ -331,7 +344,7 @@ class _Document:
                     "create_key", "auth", "Make an API key",
                     answer("The key, shown this once.", self.schemas.shared("NewKey", NEW_KEY), status="201"),
                     access="signed_in", problems=(403,),
-                    requestBody=body(self.schemas.shared("WantedKey", WANTED_KEY)),
+                    requestBody=body(self.schemas.shared("WantedKey", wanted_key(scopes))),
                 ),
                 "delete": self._operation(
                     "revoke_keys", "auth", "Revoke every API key", ended, access="signed_in", problems=(403,),
@@ -375,7 +388,7 @@ class _Document:
             )},
         }  # fmt: skip
 
-    def _action(self, action: ActionDoc) -> dict[str, Any]:
+    def _action(self, action: ActionDoc, access: Access) -> dict[str, Any]:
         method = action.method.lower()
         summary, _, more = action.summary.partition("\n")
         asked_for = self.schemas.adopt(action.request_schema or {})
@@ -384,32 +397,38 @@ class _Document:
         in_path = re.findall(r"\{(\w+)\}", action.path)
         rest = {name: schema for name, schema in arguments.items() if name not in in_path}
         parameters: list[dict[str, Any]] = [
-            {"name": name, "in": "path", "required": True, "schema": arguments.get(name, {"type": "string"})}
-            for name in in_path
+            _argument(name, "path", True, arguments.get(name, {"type": "string"})) for name in in_path
         ]
         sent = None
         if method in ("get", "delete"):
             for name, schema in rest.items():
-                parameters.append({"name": name, "in": "query", "required": name in required, "schema": schema})
+                parameters.append(_argument(name, "query", name in required, schema))
         elif rest or (asked_for and not arguments):
             still = [name for name in required if name in rest]
             sent = {**asked_for, **({"properties": rest} if rest else {}), **({"required": still} if still else {})}
             if not still:
                 sent.pop("required", None)
         responses = answer("Done.", None, status="204")
-        if action.record:
-            whole = self.schemas.record(self.view.schema.entities[action.record])
-            responses = answer(
-                "Done; null where the record may not be read.", nullable(whole), status=str(action.status)
-            )
+        if action.free:
+            responses = {"default": {"description": "An answer in a form of its own.", "content": FREE}}
+        elif action.record:
+            whole = nullable(self.schemas.record(self.view.schema.entities[action.record]))
+            told, status = "Done; null where a record may not be read.", str(action.status)
+            responses = answer(told, {"type": "array", "items": whole} if action.several else whole, status=status)
         elif action.response_schema is not None:
             responses = answer("Done.", self.schemas.adopt(action.response_schema), status=str(action.status))
         name = action.name or re.sub(r"\W+", "_", f"{method}_{action.path}").strip("_")
         return self._operation(
-            name, "actions", summary, responses, access="signed_in" if action.signed_in else "open",
+            name, "actions", summary, responses, access=access,
             parameters=parameters, description=action.description or more.strip(),
             problems=(403, 404, 409, 422), **({"requestBody": body(sent)} if sent else {}),
         )  # fmt: skip
+
+
+def _argument(name: str, place: str, required: bool, schema: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name, "in": place, "required": required, "description": f"The argument `{name}`.", "schema": schema,
+    }  # fmt: skip
 
 
 def _words(name: str) -> str:

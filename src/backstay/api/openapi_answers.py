@@ -215,19 +215,6 @@ NEW_KEY = {
     "properties": {**_KEY, "key": {"type": "string", "description": "Shown this once; send it as a bearer token."}},
     "required": [*_KEY, "key"],
 }
-WANTED_KEY = {
-    "type": "object",
-    "properties": {
-        "name": {"type": "string", "minLength": 1, "maxLength": 100},
-        "scopes": {
-            "type": "array", "minItems": 1, "maxItems": 50, "items": {"type": "string"},
-            "description": "`read create update delete write`, for one model `orders:read`; `actions`, `action:name`.",
-        },
-        "expires_at": {"type": ["string", "null"], "format": "date-time", "description": "Without it, never."},
-    },
-    "required": ["name", "scopes"],
-    "additionalProperties": False,
-}  # fmt: skip
 BATCHED = {
     "type": "object",
     "properties": {
@@ -247,6 +234,7 @@ BATCHED = {
     },
     "required": ["data"],
 }
+FREE = {"*/*": {"schema": {"type": "string", "description": "Whatever the action made, of any type."}}}
 DOCUMENT = {
     "type": "object",
     "description": "An OpenAPI document (https://spec.openapis.org/oas/v3.1.0).",
@@ -269,3 +257,15 @@ def session(user: dict[str, Any]) -> dict[str, Any]:
     whole = {**TOKENS, "properties": properties, "required": list(properties)}
     short = {**IN_COOKIES, "properties": {"user": user, **IN_COOKIES["properties"]}, "required": ["user", "expires_in"]}
     return {"oneOf": [whole, short]}
+
+
+def wanted_key(scopes: list[str]) -> dict[str, Any]:
+    """What somebody sends who wants an API key, with some of these scopes."""
+    told = "`read create update delete write`, for one model `orders:read`; `actions`, `action:name`."
+    chosen = {"type": "array", "minItems": 1, "maxItems": 50, "items": {"enum": scopes}, "description": told}
+    end = {"type": ["string", "null"], "format": "date-time", "description": "In the future. Without it, never."}
+    name = {"type": "string", "minLength": 1, "maxLength": 100, "pattern": CLEAN}
+    return {
+        "type": "object", "properties": {"name": name, "scopes": chosen, "expires_at": end},
+        "required": ["name", "scopes"], "additionalProperties": False,
+    }  # fmt: skip

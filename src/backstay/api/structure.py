@@ -14,7 +14,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from backstay.api.json_schema import json_schema
+from backstay.api.json_schema import json_schema, nullable
 from backstay.errors import FieldError, Mistake, nearest
 from backstay.model.declare import Reader
 from backstay.model.field import Field
@@ -39,7 +39,7 @@ class Structure:
 
 def is_structure(hint: Any) -> bool:
     """Whether an annotation is a dataclass or a struct, a list of them, or one of these or nothing."""
-    kind, _, _ = _taken_apart(hint)
+    kind, _, _ = taken_apart(hint)
     if kind is Money or not isinstance(kind, type):
         return False
     return issubclass(kind, msgspec.Struct) or dataclasses.is_dataclass(kind)
@@ -47,7 +47,7 @@ def is_structure(hint: Any) -> bool:
 
 def read_structure(reader: Reader, place: str, hint: Any, depth: int = 0) -> Structure:
     """The structure of an annotation; mistakes are kept by the reader."""
-    kind, many, nullable = _taken_apart(hint)
+    kind, many, nullable = taken_apart(hint)
     fields: dict[str, Field] = {}
     inside: dict[str, Structure] = {}
     hints = get_type_hints(kind, include_extras=True)
@@ -83,11 +83,18 @@ def parse_structure(structure: Structure, raw: Any, path: str, errors: list[Fiel
 
 def structure_schema(structure: Structure) -> dict[str, Any]:
     """The structure as JSON Schema."""
-    properties = {name: json_schema(field.kind) for name, field in structure.fields.items()}
+    properties = {name: argument_schema(field) for name, field in structure.fields.items()}
     properties |= {name: structure_schema(part) for name, part in structure.inside.items()}
     required = [name for name in properties if name not in structure.optional]
     one = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-    return {"type": "array", "items": one, "maxItems": _MOST} if structure.many else one
+    schema = {"type": "array", "items": one, "maxItems": _MOST} if structure.many else one
+    return nullable(schema) if structure.nullable else schema
+
+
+def argument_schema(field: Field) -> dict[str, Any]:
+    """A plain value that is sent, as JSON Schema."""
+    schema = json_schema(field.kind, sent=True)
+    return nullable(schema) if field.nullable else schema
 
 
 def _one(structure: Structure, raw: Any, path: str, errors: list[FieldError]) -> Any:
@@ -117,7 +124,8 @@ def _one(structure: Structure, raw: Any, path: str, errors: list[FieldError]) ->
     return structure.make(**values) if len(errors) == before else None
 
 
-def _taken_apart(hint: Any) -> tuple[Any, bool, bool]:
+def taken_apart(hint: Any) -> tuple[Any, bool, bool]:
+    """What an annotation is of, whether it is a list of that, and whether it may be nothing."""
     nullable = False
     if get_origin(hint) in (Union, types.UnionType):
         parts = [part for part in get_args(hint) if part is not type(None)]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from backstay.model.field import Action, Computed, Entity, Field, Schema, ToMany
-from backstay.model.predicate import NOBODY, Condition, fold, normal
+from backstay.model.predicate import ANYONE, NOBODY, Condition, fold, normal
 from backstay.plan.actor import Actor
 from backstay.plan.planner import made_by_me
-from backstay.plan.scope import permitted
+from backstay.plan.scope import callable_by, permitted
 
 Access = Literal["open", "signed_in"]
 Part = Field | Computed | ToMany
@@ -52,6 +52,16 @@ class View:
         if not for_nobody:
             return "open"
         return None if fold(rule, True, _NO_ROLES) == NOBODY else "signed_in"
+
+    def calls(self, name: str, allow: Condition) -> Access | None:
+        """Whether an action of the application's own is listed, as for `access`."""
+        if not self.everything and not callable_by(self.scopes, name):
+            return None
+        for_nobody = fold(normal(allow), False, _NO_ROLES) != ANYONE
+        if self.everything:
+            return None if normal(allow) == NOBODY else "signed_in" if for_nobody else "open"
+        signed_in = self.signed_in or for_nobody  # the anonymous are told what any account may do
+        return None if fold(normal(allow), signed_in, self.roles) != ANYONE else "signed_in" if for_nobody else "open"
 
     def sees(self, part: Part) -> bool:
         """Whether a field is there for this standing."""

@@ -45,11 +45,20 @@ def permit_call(actor: Actor, name: str, allow: Condition) -> Actor:
         if actor.id is None:
             raise NotSignedIn("This needs somebody signed in: log in and send the access token.")
         raise Denied("This is not allowed to this account.")
-    if actor.scopes is None:
-        return actor
-    if CALLS not in actor.scopes and f"{_CALL}:{name}" not in actor.scopes:
+    if not callable_by(actor.scopes, name):
         raise out_of_scope(f"{_CALL}:{name}")
     return unscoped(actor)
+
+
+def callable_by(scopes: frozenset[str] | None, name: str) -> bool:
+    """Whether the scopes of an actor name this action; always where there are none."""
+    return scopes is None or CALLS in scopes or f"{_CALL}:{name}" in scopes
+
+
+def scopes_of(models: Iterable[str], actions: Iterable[str]) -> list[str]:
+    """Every scope that there is for these models and actions."""
+    known = [*GRANTS, CALLS, *(f"{_CALL}:{name}" for name in actions)]
+    return known + [f"{model}:{verb}" for model in models if model != _CALL for verb in GRANTS]
 
 
 def unscoped(actor: Actor) -> Actor:
@@ -73,8 +82,7 @@ def parse_scope(text: object, models: Collection[str], actions: Collection[str])
     """
     if not isinstance(text, str):
         raise Unfit("wrong_type", "must be a text")
-    known = [*GRANTS, CALLS, *(f"{_CALL}:{name}" for name in actions)]
-    known += [f"{model}:{verb}" for model in models if model != _CALL for verb in GRANTS]
+    known = scopes_of(models, actions)
     if text not in known:
         raise Unfit("not_a_choice", f"names no scope of this application.{nearest(text[:100], known)}".rstrip("."))
     return text

@@ -1,0 +1,53 @@
+"""`make contract`: the shop explored for as long as it takes, by each of its three kinds of viewers, with figures."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from time import perf_counter
+
+from tests.contract.explorer import VIEWERS, Run, run
+
+EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "50"))
+
+
+def explored(who: str) -> Run:
+    """One of the runs, in a shop of its own."""
+    with tempfile.TemporaryDirectory(prefix="backstay-contract-") as folder:
+        return run(who, Path(folder), examples=EXAMPLES, seed=int(os.environ.get("CONTRACT_SEED", "1")))
+
+
+def main() -> int:
+    """Explore as each of them at once; 0 where nothing was found and everything was reached."""
+    begun = perf_counter()
+    excused: Counter[str] = Counter()
+    reached: set[str] = set()
+    there: set[str] = set()
+    bad = False
+    with ProcessPoolExecutor(min(len(VIEWERS), os.cpu_count() or 1)) as pool:
+        for who, found in zip(VIEWERS, pool.map(explored, VIEWERS), strict=True):
+            sent = ", ".join(f"{count} in {phase}" for phase, count in found.findings.requests.items())
+            print(
+                f"{who or 'anonymous'}: {len(found.operations)} operations, {found.findings.requests.total()} requests "
+                f"({sent}), {found.findings.checks.total()} checks, {len(found.findings.failures)} failures, "
+                f"{len(found.missed)} operations never 2xx"
+            )
+            if found.findings.told():
+                print(found.findings.told())
+            for label in sorted(found.missed):
+                print(f"  never 2xx: {label} {dict(found.findings.answers.get(label, {}))}")
+            bad = bad or bool(found.findings.told()) or bool(found.missed)
+            excused += found.findings.excused
+            reached |= found.findings.reached()
+            there |= found.operations
+    print("excused: " + ", ".join(f"{name} {count}" for name, count in excused.most_common()))
+    print(f"{len(there & reached)} of {len(there)} operations reached 2xx; {perf_counter() - begun:.0f} s")
+    return 1 if bad or there - reached else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

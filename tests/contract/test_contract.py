@@ -1,0 +1,112 @@
+"""What is served holds to its document: schemathesis, briefly. `make contract` asks for as long as it takes.
+
+All checks of schemathesis are on, for each kind of viewer; what is excused and why stands in `excuses.py`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.excuses import EXCUSES
+from tests.contract.explorer import VIEWERS, explore, finite, operations_of, whole
+from tests.contract.shop import Shop
+
+CHECKS = {
+    "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
+    "response_schema_conformance", "negative_data_rejection", "positive_data_acceptance", "missing_required_header",
+    "unsupported_method", "allow_header_conformance", "use_after_free", "ensure_resource_availability",
+    "object_level_authorization", "ignored_auth",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    served = Shop(tmp_path_factory.mktemp("shop"))
+    yield served
+    served.stop()
+
+
+@pytest.mark.parametrize("who", VIEWERS, ids=lambda who: who or "anonymous")
+def test_what_is_served_holds_to_its_document(shop: Shop, tmp_path: Path, who: str) -> None:
+    document = shop.document(who)
+    examples, phases = (2, ("fuzzing", "stateful")) if who == "staff" else (1, ("fuzzing",))
+    found = explore(shop, tmp_path, who, phases=phases, examples=examples, document=finite(document, 0, 1))
+    assert found.told() == ""
+    assert set(found.checks) == CHECKS
+    assert set(found.answers) == operations_of(document)
+    assert len(found.reached()) >= len(operations_of(document, open_only=not who)) / 3
+    assert set(found.excused) <= set(EXCUSES)
+
+
+Faulty = Callable[[dict[str, Any]], None]
+
+
+def _without_404(document: dict[str, Any]) -> None:
+    del document["paths"]["/api/categories/{id}"]["get"]["responses"]["404"]
+
+
+def _another_type(document: dict[str, Any]) -> None:
+    document["components"]["schemas"]["CategoryPart"]["properties"]["name"] = {"type": "integer"}
+
+
+def _too_many(document: dict[str, Any]) -> None:
+    document["components"]["parameters"]["limit"]["schema"]["maximum"] = 100_000
+
+
+def _too_few(document: dict[str, Any]) -> None:
+    document["components"]["parameters"]["limit"]["schema"]["maximum"] = 3
+
+
+def _another_tag(document: dict[str, Any]) -> None:
+    document["components"]["headers"]["ETag"]["schema"]["pattern"] = "^[0-9]+$"
+
+
+def _a_header_that_is_not_there(document: dict[str, Any]) -> None:
+    document["components"]["headers"]["Link"]["required"] = True
+
+
+def _for_somebody(document: dict[str, Any]) -> None:
+    document["paths"]["/api/categories"]["get"]["security"] = [{"bearer": []}]
+
+
+def _another_method(document: dict[str, Any]) -> None:
+    found = document["paths"]["/api/categories/aggregate"]
+    found["delete"] = {**copy.deepcopy(found["get"]), "operationId": "delete_them"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "check", "paths"),
+    [
+        (_without_404, "status_code_conformance", ["/api/categories/{id}"]),
+        (_another_type, "response_schema_conformance", ["/api/categories"]),
+        (_too_many, "positive_data_acceptance", ["/api/categories"]),
+        (_too_few, "negative_data_rejection", ["/api/categories"]),
+        (_another_tag, "response_headers_conformance", ["/api/categories"]),
+        (_a_header_that_is_not_there, "response_headers_conformance", ["/api/categories"]),
+        (_for_somebody, "ignored_auth", ["/api/categories"]),
+        (_another_method, "status_code_conformance", ["/api/categories/aggregate"]),
+    ],
+)
+def test_what_is_untrue_is_found(shop: Shop, tmp_path: Path, fault: Faulty, check: str, paths: list[str]) -> None:
+    document = finite(shop.document(""), 0, 1)
+    fault(document)
+    document["paths"] = {path: item for path, item in document["paths"].items() if path in paths}
+    for item in document["paths"].values():
+        item.pop("post", None)
+        for operation in item.values():
+            kept = {f"#/components/parameters/{name}" for name in ("id", "limit")}
+            operation["parameters"] = [part for part in operation["parameters"] if part.get("$ref") in kept]
+            for answer in operation["responses"].values():
+                answer.pop("links", None)
+    found = explore(shop, tmp_path, "", phases=("coverage", "fuzzing"), examples=10, document=document)
+    assert check in {name for _, name, _ in found.failures}, found.told()
+
+
+def test_no_excuse_is_without_a_reason() -> None:
+    assert all(excuse.reason.endswith(".") and len(excuse.reason) > 40 for excuse in EXCUSES.values())
+    assert whole()["paths"]
