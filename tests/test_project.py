@@ -105,6 +105,16 @@ SINS = {
     "a room without a place": ({"misc/planted.py": ""}, "misc", LAYERS),
     "a driver in the plan": ({"plan/planted.py": "import asyncpg"}, "backstay.plan.planted -> asyncpg", CORE),
     "SQL in the plan": ({"plan/planted.py": "from sqlalchemy import select"}, "planted -> sqlalchemy", CORE),
+    "the network in the plan": (
+        {"plan/planted.py": "from backstay.net.http import HTTP"},
+        "backstay.plan.planted -> backstay.net",
+        CORE,
+    ),
+    "a door upwards from the network": (
+        {"net/planted.py": "import backstay.store.inside"},
+        "backstay.net.planted -> backstay.store",
+        LAYERS,
+    ),
     "a clock in the model": ({"model/planted.py": "import time"}, "backstay.model.planted -> time", CORE),
     "a driver in the protocol": ({"api/planted.py": "import apsw"}, "backstay.api.planted -> apsw", PROTOCOL),
 }
@@ -131,6 +141,17 @@ def test_a_planted_import_is_caught(sin: str, tmp_path: Path) -> None:
         ("ruff-core.toml", "model/planted.py", "import uuid\n\nNEW = uuid.uuid4()"),
         ("pyproject.toml", "auth/planted.py", "from random import choice\n\n__all__ = ['choice']"),
         ("pyproject.toml", "jobs/planted.py", "import urllib.request\n\nurllib.request.urlopen"),
+        ("pyproject.toml", "auth/planted.py", "import httpx2\n\nhttpx2.get"),
+        ("pyproject.toml", "auth/planted.py", "from httpcore2 import request\n\n__all__ = ['request']"),
+        ("pyproject.toml", "api/planted.py", "import aiohttp\n\naiohttp.request"),
+        ("pyproject.toml", "commerce/planted.py", "import requests\n\nrequests.get"),
+        (
+            "pyproject.toml",
+            "mail/planted.py",
+            "from http.client import HTTPSConnection\n\n__all__ = ['HTTPSConnection']",
+        ),
+        ("pyproject.toml", "store/planted.py", "import socket\n\nsocket.create_connection"),
+        ("pyproject.toml", "jobs/planted.py", "import asyncio\n\nasyncio.open_connection"),
     ],
 )
 def test_a_planted_call_is_caught(config: str, name: str, text: str, tmp_path: Path) -> None:

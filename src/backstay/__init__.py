@@ -63,6 +63,13 @@ if TYPE_CHECKING:
     from backstay.model.value import SealedAs as SealedAs
     from backstay.model.value import Secret as Secret
     from backstay.model.value import Slug as Slug
+    from backstay.net.answer import HTTPAnswer as HTTPAnswer
+    from backstay.net.failure import AddressRefused as AddressRefused
+    from backstay.net.failure import BadAnswer as BadAnswer
+    from backstay.net.failure import OutboundError as OutboundError
+    from backstay.net.failure import Unanswered as Unanswered
+    from backstay.net.failure import Unreachable as Unreachable
+    from backstay.net.http import HTTP as HTTP
     from backstay.plan.actor import Actor as Actor
     from backstay.plan.limits import Limits as Limits
     from backstay.store.context import Context as Context
@@ -85,6 +92,9 @@ _PLACES = {
         "URL", "BigInt", "Currency", "Digits", "Email", "Encrypted", "Json", "Money", "Pattern",
         "SealedAs", "Secret", "Slug",
     ),
+    "net.answer": ("HTTPAnswer",),
+    "net.failure": ("AddressRefused", "BadAnswer", "OutboundError", "Unanswered", "Unreachable"),
+    "net.http": ("HTTP",),
     "plan.actor": ("Actor",),
     "plan.limits": ("Limits",),
     "store.context": ("Context",),

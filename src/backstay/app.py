@@ -22,6 +22,7 @@ from backstay.api.http import Front, Receive, Request, Response, Router, Scope, 
 from backstay.api.idempotency import Idempotency
 from backstay.api.identity import Identify, OwnCredentials
 from backstay.api.mount import ASGI, Mount, Mounts, route_path
+from backstay.api.outbound import caps_of, passed_on
 from backstay.api.pages import action_docs, serve_pages
 from backstay.api.proxies import Hosts, Proxies
 from backstay.api.rates import Askers, with_rates
@@ -37,6 +38,9 @@ from backstay.model.fact import Fact, UpdateFact
 from backstay.model.field import Schema
 from backstay.model.rule import Predicate, nobody
 from backstay.model.symbol import condition
+from backstay.net.call import Wire
+from backstay.net.http import HTTP
+from backstay.net.permit import Permit
 from backstay.plan.actor import SYSTEM, Actor
 from backstay.plan.limits import Limits
 from backstay.settings import Settings, keys_of, read_settings, secret_of
@@ -44,6 +48,7 @@ from backstay.store.context import Context
 from backstay.store.declaration import Declaration, see_tables
 from backstay.store.engine import Engine
 from backstay.store.identity import uuid7_maker
+from backstay.store.inside import refuse_inside
 from backstay.store.keyring import KeyRing, ring_of
 from backstay.store.migrate import keep_up
 from backstay.store.port import Store
@@ -313,20 +318,22 @@ class App:
     async def start(
         self, settings: Settings | None = None, *, extend: bool | None = None, store: Store | None = None,
         clock: Callable[[], datetime] | None = None, new_id: Callable[[], str] | None = None,
-        passwords: Passwords | None = None, background: bool = False,
+        passwords: Passwords | None = None, background: bool = False, wire: Wire | None = None,
     ) -> Running:  # fmt: skip
         """Open the database and build the parts. In development missing tables and columns are created.
 
-        What is not given is the real thing: the store of the settings, the time of day, ids of their own, Argon2.
+        What is not given is the real thing: the store of the settings, the time of day, ids of their own, Argon2, and
+        the network as the wire to other services.
         With `background` this process tells reactions too, as one that serves does.
         """
         settings = settings or self.settings or read_settings()
+        Permit(settings.http_allow)  # what cannot be meant ends the start before anything is opened
         store = store or open_store(settings, self.limits, apart=self.declaration.joins)
         await store.open()
         try:
             await self.mounts.start()  # one of them may make the tables that are exposed here
             try:
-                return await self._begin(settings, store, extend, background, clock, new_id, passwords)
+                return await self._begin(settings, store, extend, background, clock, new_id, passwords, wire)
             except BaseException:
                 self._running = None
                 await self.mounts.stop()
@@ -338,6 +345,7 @@ class App:
     async def _begin(
         self, settings: Settings, store: Store, extend: bool | None, background: bool,
         clock: Callable[[], datetime] | None, new_id: Callable[[], str] | None, passwords: Passwords | None,
+        wire: Wire | None,
     ) -> Running:  # fmt: skip
         done: list[str] = []
         if extend is not False:
@@ -345,7 +353,7 @@ class App:
                 store, self.schema, clock or (lambda: datetime.now(UTC)), development=settings.development
             )
         await see_tables(self.schema, store)
-        self._running = Running(self, settings, store, clock=clock, new_id=new_id, passwords=passwords)
+        self._running = Running(self, settings, store, clock=clock, new_id=new_id, passwords=passwords, wire=wire)
         await self._running.engine.changes.open()
         await self._running.outbox.open()
         if background:
@@ -407,7 +415,7 @@ class Running:
 
     def __init__(
         self, app: App, settings: Settings, store: Store, *, clock: Callable[[], datetime] | None = None,
-        new_id: Callable[[], str] | None = None, passwords: Passwords | None = None,
+        new_id: Callable[[], str] | None = None, passwords: Passwords | None = None, wire: Wire | None = None,
     ) -> None:  # fmt: skip
         self.app = app
         self.settings = settings
@@ -435,6 +443,10 @@ class Running:
             if app.declaration.accounts
             else None
         )
+        self.http = HTTP(
+            Permit(settings.http_allow), caps_of(app.limits), wire, refuse_inside=refuse_inside,
+            tell=lambda reason: self.log.event("warning", "an outbound request was refused", reason=reason),
+        )  # fmt: skip
         self.outbox = Outbox(self.engine, app.reactions, lambda: self.context_of(SYSTEM), self.log)
         repeats = Repeats(
             store, lambda: self.keys, hours=settings.idempotency_hours, largest=app.limits.max_kept_answer
@@ -478,6 +490,7 @@ class Running:
 
     async def close(self) -> None:
         """End what is no store."""
+        await self.http.close()
         self.log.flush()
         if self._accounts is not None:
             await self._accounts.keys.settle()
@@ -494,12 +507,15 @@ class Running:
 
     def context(self, request: Request) -> Context:
         """The surroundings of the user's own code for one request."""
-        return self.context_of(request.actor, request.attempt)
+        return self.context_of(request.actor, request.attempt, lambda: self.http.bound(passed_on(request)))
 
-    def context_of(self, actor: Actor, attempt: Attempt | None = None) -> Context:
+    def context_of(
+        self, actor: Actor, attempt: Attempt | None = None, http: Callable[[], HTTP] | None = None
+    ) -> Context:
         """The surroundings of own code that acts for somebody."""
         accounts = self._accounts.of(attempt) if self._accounts is not None else OwnLogIn()
-        return Context(self.engine, self.hooks, self.new_id, actor, accounts, attempt, self.settings.address)
+        address, http = self.settings.address, http or (lambda: self.http)
+        return Context(self.engine, self.hooks, self.new_id, actor, accounts, attempt, address, http)
 
     async def write(self, request: Request, work: Work) -> Response:
         """Do all the work of a request in one transaction; where it carries a key, its answer is kept there too."""

@@ -66,6 +66,12 @@ CODES: dict[str, Code] = {
     "precondition_failed": Code(412, "Precondition failed", "Read the record again; the guard no longer holds."),
     "too_many_requests": Code(429, "Too many requests", "Wait for the seconds in `Retry-After`."),
     "headers_too_large": Code(431, "Headers too large", "Send fewer or smaller headers; the limits are documented."),
+    "outbound_refused": Code(422, "Address not allowed", "Name an address of the public internet, with https://."),
+    "upstream_failed": Code(502, "Another service failed", "Try again later; if it stays, report the request id."),
+    "upstream_unreachable": Code(502, "Another service is away", "Try again later; nothing was sent to it."),
+    "upstream_unanswered": Code(
+        504, "Another service did not answer", "It may have been done or not: look before you try again."
+    ),
     "internal_error": Code(500, "Internal error", "Try again; if it stays, report the request id."),
     "unavailable": Code(503, "Unavailable", "Try again after the seconds in `Retry-After`."),
     "overloaded": Code(503, "Overloaded", "Try again after the seconds in `Retry-After`, and later each time."),

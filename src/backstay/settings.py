@@ -33,6 +33,10 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
     "LOG_LEVEL": ("log_level", "`debug`, `info`, `warning` or `error`."),
     "BACKSTAY_ENV": ("env", "`development` or `production`; `backstay dev` and `backstay serve` set it."),
     "BACKSTAY_DATA": ("data", "The folder of the embedded database and of the generated secret."),
+    "BACKSTAY_HTTP_ALLOW": (
+        "http_allow",
+        "What `ctx.http` may reach beside the public internet: `billing.internal:8080, 10.1.0.0/16, *:9443`.",
+    ),
     "BACKSTAY_SESSION_DAYS": ("session_days", "How many days a session lasts from its log-in."),
     "BACKSTAY_ACCESS_MINUTES": ("access_minutes", "How many minutes an access token is good for; at least 1."),
     "BACKSTAY_IDEMPOTENCY_HOURS": (
@@ -80,6 +84,7 @@ class Settings:
     log_level: str = "info"
     env: str = "production"
     data: str = "data"
+    http_allow: str = ""
     session_days: int = 30
     access_minutes: int = 15
     idempotency_hours: int = 24

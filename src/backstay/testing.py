@@ -25,6 +25,8 @@ from backstay.auth.password import Passwords
 from backstay.errors import Unavailable
 from backstay.model.declare import plural_of
 from backstay.model.field import Schema
+from backstay.net.fake import FakeServices
+from backstay.net.permit import Permit
 from backstay.plan.actor import SYSTEM
 from backstay.settings import Settings
 from backstay.store.bell import Bell
@@ -145,6 +147,9 @@ class Trial:
     database must hold no records (`RuntimeError` where it does); one of PostgreSQL is emptied at the end, a file of
     SQLite is left as it is. An application is in one trial at a time.
 
+    Nothing reaches the network: `t.http` answers what `ctx.http` asks (`t.http.answers("GET https://…", {...})`), and
+    what it was not told to answer fails the trial. `http_allow` is `BACKSTAY_HTTP_ALLOW`.
+
     >>> import asyncio
     >>> from backstay import App, Model, Rules, User, anyone
     >>> class Note(Model):
@@ -160,14 +165,17 @@ class Trial:
     201
     """
 
-    def __init__(self, app: App, database: str = "sqlite://", *, at: datetime = BEGINNING) -> None:
+    def __init__(
+        self, app: App, database: str = "sqlite://", *, at: datetime = BEGINNING, http_allow: str = ""
+    ) -> None:
         self.app = app
         self.clock = Clock(at)
         self._settings = Settings(
             database_url=database, secret_key="only for tests, known to everybody", log_level="error",
-            env="development", connections=2, access_minutes=_MINUTES,
+            env="development", connections=2, access_minutes=_MINUTES, http_allow=http_allow,
         )  # fmt: skip
         self._store = _Watched(open_store(self._settings, app.limits, apart=app.declaration.joins))
+        self.http = FakeServices(Permit(http_allow))
 
     async def __aenter__(self) -> Trial:
         """Start the application."""
@@ -177,8 +185,9 @@ class Trial:
         # The cheapest passwords there are, for tests that sign up and log in.
         passwords = Passwords(memory_kib=8, rounds=1, at_once=1)
         await self.app.start(
-            self._settings, extend=True, store=self._store, clock=self.clock, new_id=new_id, passwords=passwords
-        )
+            self._settings, extend=True, store=self._store, clock=self.clock, new_id=new_id, passwords=passwords,
+            wire=self.http,
+        )  # fmt: skip
         try:
             await self._see_that_it_is_empty()
         except BaseException:
@@ -195,6 +204,8 @@ class Trial:
                 await self._empty()
         finally:
             await self.app.stop()
+        if self.http.unexpected and error is None:
+            raise AssertionError(f"Nobody answered {', '.join(self.http.unexpected)}: say what does by t.http.answers.")
 
     # Who, and what there is.
 

@@ -158,7 +158,7 @@ def test_everything_for_testing_is_documented() -> None:
         (testing.Trial, "t"), (testing.Clock, "t.clock"), (testing.Person, "ada"), (testing.Answer, "answer"),
     ):  # fmt: skip
         members = {name for name in vars(kind) if not name.startswith("_")}
-        members |= {"app", "clock"} if kind is testing.Trial else set()
+        members |= {"app", "clock", "http"} if kind is testing.Trial else set()
         assert set(re.findall(rf"(?<![.\w]){re.escape(short)}\.([a-z_]+)", said)) == members, short
 
 

@@ -47,6 +47,12 @@ class Limits:
     document_tokens: int = 2_000  # of a GraphQL document, and parts of its variables
     document_length: int = 65_536  # characters
     document_depth: int = 12  # selections inside selections
+    max_outbound_seconds: int = 20  # from a request to another service to the end of its answer
+    max_outbound_connect_seconds: int = 5  # until the service has taken the connection
+    max_outbound_body: int = 10_485_760  # bytes of its answer, unpacked
+    max_outbound_headers: int = 65_536  # bytes of its headers
+    max_outbound_redirects: int = 5
+    max_outbound_connections: int = 100  # of one process to other services
     max_request_seconds: int = 30  # from a request to its answer
     max_in_flight: int = 1_000  # requests that one process answers at once
     max_wait_ms: int = 100  # milliseconds that a request may wait while a line is standing

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Protocol
 
+from backstay.net.http import HTTP
 from backstay.plan.actor import Actor
 from backstay.store.engine import Engine
 from backstay.store.record import whoever
@@ -32,7 +33,7 @@ class Context:
 
     def __init__(
         self, engine: Engine, hooks: Hooks, new_id: Callable[[], str], actor: Actor, accounts: AccountMaker,
-        attempt: Attempt | None = None, address: str = "",
+        attempt: Attempt | None = None, address: str = "", http: Callable[[], HTTP] | None = None,
     ) -> None:  # fmt: skip
         self.engine = engine
         self.accounts = accounts
@@ -41,6 +42,17 @@ class Context:
         self._new_id = new_id
         self._attempt = attempt
         self._address = address
+        self._http = http
+
+    @property
+    def http(self) -> HTTP:
+        """The client for other services: `await ctx.http.get("https://api.example.com/rates")`. Not in a transaction.
+
+        Its requests carry the id of the request that they are made for, and its `traceparent`.
+        """
+        if self._http is None:
+            raise RuntimeError("There is no client for other services here.")
+        return self._http()
 
     def link(self, path: str) -> str:
         """The whole address of a path, for a mail or for the page of a payment provider: `ctx.link("/thanks")`.

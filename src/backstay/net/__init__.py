@@ -1,0 +1,1 @@
+"""How other services are reached: the one client, and what it may reach."""
