@@ -179,6 +179,12 @@ class Invalid(Problem):
 
     status, code = 422, "invalid"
 
+    @classmethod
+    def of(cls, errors: Sequence[FieldError]) -> Self:
+        """The problem of these wrong values; the first of them is in its detail."""
+        more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
+        return cls(f'"{errors[0].path}" {errors[0].message}{more}', errors=errors)
+
 
 class Unavailable(Problem):
     """503: not now; `Retry-After` says when."""

@@ -4,6 +4,7 @@ An act is made of the same values for the naive writer, which knows what they me
 them as JSON.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal
@@ -38,11 +39,14 @@ class Acts:
         self.actor = actor
         self.naive = Naive(world, actor)
         self.careless = rng.random() < 0.15
+        self.eager = 0.1
         self.served = [entity for entity in world.schema.entities.values() if not entity.hidden]
 
     def act(self) -> Act:
         """One act."""
         roll = self.rng.random()
+        if roll < 0.35 and (op := self._nested()) is not None:
+            return Act("one", (op,))
         if roll < 0.62:
             return Act("one", (self._op(alone=True),))
         if roll < 0.72:
@@ -68,6 +72,20 @@ class Acts:
         there = version is not None or (method == "PUT" and match < 0.3)
         absent = method == "PUT" and not there and match < 0.4
         return Op(method, entity.name, values, key, version, there, absent)
+
+    def _nested(self) -> Op | None:
+        """A new record with others inside it, where there is a model that the actor may make so."""
+        able = [entity for entity in self.served if self._able(entity)]
+        self.eager = 0.5
+        self.rng.shuffle(able)
+        for entity in able:
+            values = self._values(entity, creating=True)
+            if any(said.inside for said in values.values()):
+                key = str(UUID(int=self.rng.getrandbits(128))) if self.rng.random() < 0.2 else ""
+                self.eager = 0.1
+                return Op("PUT" if key else "POST", entity.name, values, key)
+        self.eager = 0.1
+        return None
 
     def _guarded(self) -> Op:
         rng = self.rng
@@ -100,11 +118,11 @@ class Acts:
             fit = [entity for entity in able if self._in_reach(entity, action)] or able or fit
         return self.rng.choice(fit)
 
-    def _in_reach(self, entity: Entity, action: Action) -> bool:
+    def _in_reach(self, entity: Entity, action: Action, via: str = "", *, tied: bool = True) -> bool:
         if action != "create":
             return self._sees(entity)
-        needed = [one for one in entity.fields.values() if one.required]
-        sent = all(one in self._open(entity) for one in needed)
+        needed = [one for one in entity.fields.values() if one.required and one.name != via]
+        sent = all(one in self._open(entity) for one in [*needed, *([entity.fields[via]] if via and tied else [])])
         return sent and all(one.target is None or self._sees(one.target) for one in needed)
 
     def _sees(self, entity: Entity) -> bool:
@@ -118,13 +136,13 @@ class Acts:
         key: str = self.rng.choice(seen if seen and self.rng.random() < 0.92 else rows)["id"]
         return key
 
-    def _values(self, entity: Entity, *, creating: bool) -> Values:
+    def _values(self, entity: Entity, *, creating: bool, depth: int = 0, via: str = "") -> Values:
         rng = self.rng
         known, open_ = self.naive.names(entity), self._open(entity)
         lists = [one for one in entity.to_many.values() if one.as_list and one.name in known and not self._closed(one)]
         chosen: list[Field | ToMany] = []
         if creating:
-            chosen += [one for one in open_ if one.required or rng.random() < 0.45]
+            chosen += [one for one in open_ if one.name != via and (one.required or rng.random() < 0.45)]
         else:
             chosen += rng.sample(open_, min(len(open_), rng.choice((1, 1, 2, 3))))
         chosen += [one for one in lists if rng.random() < 0.5]
@@ -133,9 +151,46 @@ class Acts:
         if self.careless and rng.random() < 0.2 and chosen:
             chosen.pop(rng.randrange(len(chosen)))
         values = {one.name: self._many(one) if isinstance(one, ToMany) else self._said(one) for one in chosen}
+        if (creating or self.careless) and depth < 3:
+            values |= self._inside(entity, values, known, depth)
         if self.careless and rng.random() < 0.1:
             values[rng.choice(("nothing", *entity.computed))] = Said(1, 1)
         return values or {"label": Said("x", "x")}
+
+    def _inside(self, entity: Entity, values: Values, known: Sequence[str], depth: int) -> Values:
+        """New records inside a new one, where the actor may make some."""
+        rng = self.rng
+        found: dict[str, Said] = {}
+        for name in values:
+            one = entity.fields.get(name)
+            if one is None or one.target is None or rng.random() > self.eager / 2:
+                continue
+            if self._able(one.target):
+                inside = self._values(one.target, creating=True, depth=depth + 1)
+                found[name] = Said(json_values(inside), inside=inside)
+        for name, many in entity.to_many.items():
+            if many.through is not None or name not in known or rng.random() > self.eager:
+                continue
+            if not self._able(many.target, many.via, tied=rng.random() < 0.8):
+                continue
+            several = [
+                self._values(many.target, creating=True, depth=depth + 1, via=many.via)
+                for _ in range(rng.choice((0, 1, 1, 2)))
+            ]  # fmt: skip
+            found[name] = Said([json_values(each) for each in several], inside=several)
+            if self.careless and rng.random() < 0.1:
+                found[name] = Said({"x": 1}, fits=False, inside=[])
+        return found
+
+    def _able(self, entity: Entity, via: str = "", *, tied: bool = True) -> bool:
+        """Whether the actor may make a record of the entity, as far as that is the same for all.
+
+        `tied` says whether it has to be one whose relation `via` the actor may set.
+        """
+        if self.careless:
+            return self.rng.random() < 0.3
+        able = self.actor.system or self.naive.possible(entity.rules["create"]) is not False
+        return able and self._in_reach(entity, "create", via, tied=tied)
 
     def _open(self, entity: Entity) -> list[Field]:
         """The fields that the actor may send, as far as that is the same for all records."""
@@ -177,9 +232,9 @@ class Acts:
         rows = self.world.rows[target.name]
         seen: list[Row] = [row for row in rows if self.naive.may_read(target, row)]
         roll = self.rng.random()
-        if not rows or roll < 0.03:
+        if not rows or roll < 0.015:
             return ABSENT
-        key: str = self.rng.choice(seen if seen and roll < 0.92 else rows)["id"]
+        key: str = self.rng.choice(seen if seen and roll < 0.96 else rows)["id"]
         return key
 
     def _many(self, one: ToMany) -> Said:

@@ -4,13 +4,13 @@ It knows the declaration and nothing of plans or SQL. What is refused is refused
 then nothing has changed. Values arrive with the knowledge whether their field takes them: parsing is not its business.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from backstay.errors import CODES
 from backstay.model.field import Action, Entity, Field, ToMany
-from backstay.model.predicate import Condition, Operand, Path
+from backstay.model.predicate import And, Condition, Me, Operand, Path, Quantified, Total, Value, fold, normal
 from backstay.model.value import slug_of
 from backstay.plan.actor import Actor
 from backstay.plan.ask import Selection
@@ -21,11 +21,15 @@ from tests.oracle.world import Row, World, pair_of
 
 @dataclass(frozen=True)
 class Said:
-    """A value as it is sent, as it is meant, and whether its field takes it (null apart)."""
+    """A value as it is sent, as it is meant, and whether its field takes it (null apart).
+
+    New records that are sent in its place are `inside`: one under a relation to one, a list under a relation to many.
+    """
 
     json: Any
     value: Any = None
     fits: bool = True
+    inside: "Values | Sequence[Values] | None" = None
 
 
 Values = Mapping[str, Said]
@@ -97,6 +101,25 @@ def speaks_of_new(node: Any) -> bool:
     return any(speaks_of_new(getattr(node, name)) for name in getattr(node, "__dataclass_fields__", {}))
 
 
+def looks_beyond(entity: Entity, node: Any) -> bool:
+    """Whether any other row decides about a condition: only which refusal comes first depends on that."""
+    match node:
+        case Quantified() | Total():
+            return True
+        case Me(names):
+            return bool(names)
+        case Path(names):
+            if not names:
+                return False
+            if names[0] in entity.computed:
+                return looks_beyond(entity, entity.computed[names[0]].value)
+            return entity.fields[names[0]].target is not None and names[1:] not in ((), ("id",))
+        case tuple():
+            return any(looks_beyond(entity, part) for part in node)
+    inside = getattr(node, "__dataclass_fields__", {}) if not isinstance(node, Value) else {}
+    return any(looks_beyond(entity, getattr(node, name)) for name in inside)
+
+
 class Writer:
     """Writes for one actor on a copy of a world."""
 
@@ -108,15 +131,27 @@ class Writer:
 
     # Doors.
 
+    def knock(self, op: Op) -> None:
+        """Who may never do this at all is told that before anything else."""
+        entity = self.world.schema.entities[op.model]
+        actions: dict[str, tuple[Action, ...]] = {
+            "PUT": ("update", "create"),
+            "PATCH": ("update",),
+            "POST": ("create",),
+        }
+        naive = Naive(self.world, self.actor)
+        rules = [entity.rules[action] for action in actions.get(op.method, ("delete",))]
+        closed = not self.actor.system and all(naive.possible(rule) is False for rule in rules)
+        mine = [one for one in entity.fields.values() if one.default is not None and one.default.source == "me"]
+        nobody = self.actor.id is None and not self.actor.system
+        if closed or (op.method == "POST" and nobody and not all(one.nullable for one in mine)):
+            raise Refused("not_signed_in" if self.actor.id is None else "denied")
+
     def many(self, model: str, items: Sequence[Values]) -> list[Done]:
         """Many new records or none; every value of every item is looked at before the first is added."""
         entity = self.world.schema.entities[model]
         self._permit(entity, "create")
-        wrong = False
-        for item in items:
-            self._names(entity, item, creating=True)
-            wrong = self._wrong(entity, item, creating=True) or wrong
-        if wrong:
+        if any([self._look(entity, item) for item in items]):
             raise Refused("invalid")
         return self._shown_at_last([(entity, self.create(entity, item), 201) for item in items])
 
@@ -155,22 +190,59 @@ class Writer:
     # Writes.
 
     def create(self, entity: Entity, said: Values, key: str = "") -> str:
-        """A new record; its id."""
-        key = key or self._new_id()
-        self._permit(entity, "create")
-        self._names(entity, said, creating=True)
-        if self._wrong(entity, said, creating=True):
+        """A new record, with those that were sent inside it; its id."""
+        if self._look(entity, said):
             raise Refused("invalid")
-        row: Row = {name: one.value for name, one in said.items() if name in entity.fields}
-        for name, one in entity.fields.items():
+        due: list[Callable[[], None]] = []
+        made = self._create(entity, said, key, {}, due)
+        for ask in due:
+            ask()
+        return made
+
+    def _look(self, entity: Entity, said: Values, via: str = "") -> bool:
+        """Whether any value of a new record is wrong, or of one inside it; refuses what is refused before that."""
+        self._permit(entity, "create")
+        self._names(entity, {name: one for name, one in said.items() if name != via}, creating=True, via=via)
+        wrong = via in said or self._wrong(entity, {**said, **({via: Said("")} if via else {})}, creating=True, via=via)
+        for target, back, inside in self._inside(entity, said):
+            wrong = self._look(target, inside, back) or wrong
+        return wrong
+
+    def _inside(self, entity: Entity, said: Values) -> list[tuple[Entity, str, Values]]:
+        """The new records sent inside one, each with the relation that leads back; those that it refers to first."""
+        first: list[tuple[Entity, str, Values]] = []
+        then: list[tuple[Entity, str, Values]] = []
+        for name, one in said.items():
+            if (many := entity.to_many.get(name)) is not None and one.inside is not None:
+                then += [(many.target, many.via, values) for values in one.inside]  # type: ignore[misc]
+            elif one.inside is not None and (target := entity.fields[name].target) is not None:
+                first.append((target, "", one.inside))  # type: ignore[arg-type]
+        return first + then
+
+    def _create(self, entity: Entity, said: Values, key: str, linked: Row, due: list[Callable[[], None]]) -> str:
+        new: Row = {}
+        for name, one in said.items():
+            if name in entity.fields and one.inside is not None:
+                target = entity.fields[name].target
+                assert target is not None
+                new[name] = self._create(target, one.inside, "", {}, due)  # type: ignore[arg-type]
+        key = key or self._new_id()
+        row: Row = {name: new.get(name, one.value) for name, one in said.items() if name in entity.fields}
+        row |= linked
+        for name, field_ in entity.fields.items():
             if name not in row:
-                row[name] = self._default(one, row, key)
-        self._links(entity, said, {name: row[name] for name in said if name in entity.fields})
+                row[name] = self._default(field_, row, key)
+        self._links(entity, said, {name: row[name] for name in said if name in entity.fields and name not in new})
         if any(one["id"] == key for one in self.world.rows[entity.name]):
             raise TakenId("not_unique")
         self._insert(entity, row)
         self._members(entity, said, key)
-        self._after(entity, "create", said, row, None)
+        written = [*said, *linked]
+        self._after(entity, "create", written, row, None, near=True)
+        due.append(lambda: self._after(entity, "create", written, row, None))
+        for target, back, inside in self._inside(entity, said):
+            if back:
+                self._create(target, inside, "", {back: key}, due)
         return key
 
     def update(self, entity: Entity, op: Op, whole: bool = False) -> None:
@@ -186,7 +258,7 @@ class Writer:
         written = [*op.values, *changed, *op.sets]
         before, row = self._before(entity, "update", written, op)
         self._links(entity, op.values, changed)
-        fresh = {**row, **changed, "updated_at": NOW}
+        fresh = {**row, "updated_at": NOW, **changed}
         for name, operand in op.sets.items():
             fresh[name] = before.value(operand, [(entity, row)], True)
             if not within(entity.fields[name], fresh[name]):
@@ -254,21 +326,30 @@ class Writer:
         if not self.actor.system and naive.possible(entity.rules[action]) is False:
             raise Refused("not_signed_in" if self.actor.id is None else "denied")
 
-    def _names(self, entity: Entity, said: Values, *, creating: bool) -> None:
+    def _names(self, entity: Entity, said: Values, *, creating: bool, via: str = "") -> None:
         known = Naive(self.world, self.actor).names(entity)
         writable = [
             name for name, one in entity.fields.items() if self.actor.system or one.write_only or name in known
         ]  # fmt: skip
         if creating and any(one.required and name not in writable for name, one in entity.fields.items()):
             raise Refused("not_signed_in" if self.actor.id is None else "denied")
+        if via and (via not in writable or self._closed(entity.fields[via])):
+            raise Refused("not_signed_in" if self.actor.id is None else "denied")
         if any(name not in writable and name not in known for name in said):
             raise Refused("unknown_field")
 
-    def _wrong(self, entity: Entity, said: Values, *, creating: bool, whole: bool = False) -> bool:
+    def _wrong(self, entity: Entity, said: Values, *, creating: bool, whole: bool = False, via: str = "") -> bool:
         """Whether any value is not taken, or one is missing."""
         for name, one in said.items():
+            if name == via:
+                continue
             part = entity.to_many.get(name) or entity.fields.get(name)
-            if part is None or self._closed(part) or not one.fits:
+            if (
+                part is None
+                or self._closed(part, creating)
+                or not one.fits
+                or (one.inside is not None and not creating)
+            ):
                 return True
             if isinstance(part, Field) and one.json is None and not part.nullable:
                 return True
@@ -277,8 +358,8 @@ class Writer:
         open_ = [one for one in needed if (one.write_only or one.name in known) and not self._kept(one)]
         return bool(needed if creating else open_ if whole else ())
 
-    def _closed(self, part: Field | ToMany) -> bool:
-        if isinstance(part, ToMany) and not part.as_list:
+    def _closed(self, part: Field | ToMany, creating: bool = False) -> bool:
+        if isinstance(part, ToMany) and not part.as_list and (part.through is not None or not creating):
             return True
         return not self.actor.system and self._kept(part)
 
@@ -316,7 +397,7 @@ class Writer:
         naive = Naive(self.world, self.actor)
         referred = [(entity.fields[name].target, key) for name, key in changed.items()]
         for name, one in said.items():
-            if name in entity.to_many:
+            if name in entity.to_many and entity.to_many[name].as_list:
                 referred += [(entity.to_many[name].target, key) for key in one.value]
         for target, key in referred:
             if target is None or key is None or self.actor.system:
@@ -343,20 +424,26 @@ class Writer:
         assert now is not None
         return naive, now
 
-    def _allowed(self, naive: Naive, entity: Entity, action: Action, written: Sequence[str] | Values, row: Row) -> bool:
-        """The rule of the action and those of the fields that are written."""
+    def _allowed(
+        self, naive: Naive, entity: Entity, action: Action, written: Sequence[str], row: Row, *, near: bool = False
+    ) -> bool:
+        """The rule of the action and those of the fields that are written; `near` is what they say of the row alone."""
         if self.actor.system:
             return True
-        parts = {**entity.fields, **entity.to_many}
+        parts: dict[str, Field | ToMany] = {**entity.fields, **entity.to_many}
         rules = [entity.rules[action], *(parts[name].write for name in dict.fromkeys(written) if name in parts)]
+        if near:
+            known = [fold(normal(rule), self.actor.id is not None, self.actor.roles) for rule in rules]
+            each = [part for rule in known for part in (rule.parts if isinstance(rule, And) else (rule,))]
+            rules = [part for part in each if not looks_beyond(entity, part)]
         return all([naive.holds(rule, [(entity, row)], True) for rule in rules])
 
     def _after(
-        self, entity: Entity, action: Action, written: Sequence[str] | Values, row: Row,
-        before: tuple[Naive, Row] | None,
+        self, entity: Entity, action: Action, written: Sequence[str], row: Row, before: tuple[Naive, Row] | None, *,
+        near: bool = False,
     ) -> None:  # fmt: skip
         naive = Moments(self.world, self.actor, before or (Naive(self.world, self.actor), row))
-        if not self._allowed(naive, entity, action, written, row):
+        if not self._allowed(naive, entity, action, written, row, near=near):
             raise Refused("denied")
 
     # What the database keeps.
@@ -385,7 +472,7 @@ class Writer:
         naive = Naive(self.world, self.actor)
         for name, one in said.items():
             relation = entity.to_many.get(name)
-            if relation is None:
+            if relation is None or not relation.as_list:
                 continue
             between = relation.through
             assert between is not None

@@ -18,13 +18,14 @@ from backstay.model.predicate import ANYONE
 from backstay.plan import planner, resolve, write
 from backstay.plan.planner import _Planner
 from backstay.plan.resolve import Resolver
-from backstay.plan.tree import FALSE
+from backstay.plan.tree import FALSE, After
 from backstay.plan.tree import Test as Comparison
-from backstay.store import rows, series
+from backstay.store import rows, series, transaction
 from backstay.store.engine import Engine
 from backstay.store.sql import Compiler
 from backstay.store.sqlite_dialect import SQLiteDialect
-from backstay.store.transaction import KeyTaken
+from backstay.store.transaction import KeyTaken, Transaction
+from backstay.store.whole import Whole
 from tests.oracle import write_arena
 from tests.oracle.arena import CASES_PER_WORLD, Broken, Disagreement, arena, make_case
 from tests.oracle.world import World, make_world
@@ -182,6 +183,15 @@ def only_sight_above(put: Any) -> Any:
     return made
 
 
+def above_inside(write_nest: Any) -> Any:
+    """What is inside a record is written above the rules."""
+
+    async def made(self: Any, nest: Any, linked: Any) -> Any:
+        return await write_nest(self.as_system if self._whole.inside else self, nest, linked)
+
+    return made
+
+
 def unlike_null(old: Any) -> Any:
     """What was kept from before is never null."""
     return lambda self, kept, frames: replace(old(self, kept, frames), nullable=False)
@@ -203,7 +213,7 @@ def unfolded(part: Any) -> Any:
 
 WRITE_FAULTS: dict[str, Plant] = {
     "the row before": replaced(write, "_open", lambda open_: lambda condition: ANYONE),
-    "the row after": replaced(write, "_after", lambda after: lambda *arguments: (None, ())),
+    "the row after": replaced(write, "_after", lambda after: lambda *arguments: (After(), ())),
     "old values": replaced(Resolver, "keep_old", forgetful),
     "old values beside null": replaced(Resolver, "_old", unlike_null),
     "sight of what is changed": open_way("source", "_before", "_shape_update"),
@@ -235,6 +245,11 @@ WRITE_FAULTS: dict[str, Plant] = {
     "PUT in a batch": replaced(batch, "put", above_the_rules),
     "PUT on what is hidden": replaced(rest, "put", only_sight_above),
     "an id taken by what is hidden": replaced(KeyTaken, "hidden", lambda hidden: lambda self: self),
+    "rules on what is inside": replaced(Transaction, "_write_nest", above_inside),
+    "rules on other rows": replaced(Whole, "due", lambda due: lambda self, check: None),
+    "rules on other rows, when they stand": replaced(write, "looks_beyond", lambda looks_beyond: lambda part: False),
+    "a look at all that is inside": replaced(transaction, "check_nest", lambda check: lambda nest, shape_of: None),
+    "the relation to what is around": replaced(write, "_may_tie", lambda may_tie: lambda *arguments: True),
     "folded texts": replaced(rows, "parts_of", only_the_text),
 }  # fmt: skip
 

@@ -20,6 +20,7 @@ import backstay.plan.write
 from backstay.model.predicate import ANYONE
 from backstay.plan.ask import Update
 from backstay.plan.resolve import Resolver
+from backstay.plan.tree import After
 from tests.golden.client import Reply, parse_rest
 from tests.golden.shop import key, rows
 from tests.oracle.test_planted_faults import Plant, everything, open_way, replaced
@@ -487,7 +488,7 @@ async def test_a_change_of_a_hidden_field_tells_when_and_nothing_else() -> None:
 
 def after_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     """No rule is asked about the row after a write."""
-    patch.setattr(backstay.plan.write, "_after", lambda *arguments: (None, ()))
+    patch.setattr(backstay.plan.write, "_after", lambda *arguments: (After(), ()))
 
 
 def before_is_open(patch: pytest.MonkeyPatch) -> None:

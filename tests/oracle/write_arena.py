@@ -259,6 +259,8 @@ def expected(case: Case, world: World) -> Expected:
 def _outcome(case: Case, world: World, writer: Writer) -> Outcome:
     act = case.act
     try:
+        if act.kind in ("one", "many"):
+            writer.knock(act.ops[0])
         if act.kind == "many":
             done = writer.many(act.ops[0].model, [op.values for op in act.ops])
         else:
@@ -315,6 +317,8 @@ class WriteArena:
             if not alike(want.tables, tables):
                 raise self._differ(case, desk.name, *unlike(want.tables, tables))
         what = case.act.kind if case.act.kind != "one" else case.act.ops[0].method
+        if any(said.inside for op in case.act.ops for said in op.values.values()):
+            what = f"nested {what}"
         return f"{what} {want.code or 'done'}"
 
     async def check_that_nothing_is_left(self) -> None:

@@ -198,7 +198,7 @@ class Action:
                 try:
                     arguments[name] = _parse(field, raw[name], from_text or name in request.params)
                 except Unfit as unfit:
-                    errors.append(FieldError(name, unfit.code, f"{unfit}."))
+                    errors += unfit.errors(name)
             elif field.default is None:
                 errors.append(FieldError(name, "required", "is required."))
         for name, structure in self.structs.items():

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from backstay.api.http import Request, Response, Router
+from backstay.api.http import Request, Response, Router, split_query
 from backstay.api.render import JSON_HEADERS
 from backstay.api.rest import Write, address_of, key_of, key_or_text
 from backstay.errors import BadRequest, FieldError, Invalid, NotFound, Problem, nearest
@@ -20,6 +20,7 @@ from backstay.model.field import Entity
 from backstay.model.predicate import Slot
 from backstay.plan.ask import Create, Delete, One, Update
 from backstay.plan.limits import Limits
+from backstay.plan.nested import Unfolding
 from backstay.store.series import Put, put
 from backstay.store.transaction import KeyTaken, Transaction
 
@@ -52,6 +53,8 @@ class Batch:
     async def run(self, request: Request) -> Response:
         """Carry out all operations; 200 with the status and the body of each."""
         operations = self._read(await request.json())
+        for name, _ in split_query(request.query, self.limits.max_parameters):
+            raise BadRequest(f'"{name}" is no parameter of a batch.', code="unknown_parameter")
 
         async def work(tx: Transaction) -> Response:
             answers = []
@@ -77,12 +80,14 @@ class Batch:
             raise Problem(f"A batch may have {self.limits.max_operations} operations.", code="too_large")
         errors = [error for at, raw in enumerate(body) for error in _mistakes(raw, _place(at))]
         if errors:
-            more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
-            raise Invalid(f'"{errors[0].path}" {errors[0].message}{more}', errors=errors)
+            raise Invalid.of(errors)
         found = []
+        unfolding = Unfolding(self.limits)
         for at, raw in enumerate(body):
             try:
-                found.append(self._operation(raw))
+                found.append(operation := self._operation(raw))
+                if operation.method in ("POST", "PUT"):  # counted: what is inside them is written later
+                    unfolding.unfold(operation.entity, Create(operation.entity.name, operation.values))
             except Problem as problem:
                 raise problem.placed(_place(at)) from None
         return found

@@ -228,6 +228,7 @@ class _Document:
         record = self.schemas.record(entity) if readable else None
         create, update = self.view.access(entity, "create"), self.view.access(entity, "update")
         delete = self.view.access(entity, "delete")
+        shown = self.parameters.shown(entity) if readable else []
         if create is not None:
             said_of = "The new record, without a body where its maker may not read it; of a list the readable ones."
             made = {"oneOf": [record, self.schemas.created(entity)]} if record is not None else None
@@ -239,7 +240,7 @@ class _Document:
                 self._onward(responses, entity, one, id="$response.body#/id")
             found.setdefault(base, {})["post"] = self._operation(
                 f"create_{one}", entity.plural, f"Create {_words(entity.plural)}, one or many", responses,
-                access=create, problems=(403, 409), description=self._rule(entity, "create"),
+                access=create, problems=(403, 409), description=self._rule(entity, "create"), parameters=shown,
                 requestBody=body({"oneOf": [sent, several]}),
             )  # fmt: skip
         self._put(entity, one, base, found)
@@ -248,7 +249,8 @@ class _Document:
             unseen = answer("Changed; who changed it may not read it.", None, status="204")
             found.setdefault(f"{base}/{{id}}", {})["patch"] = self._operation(
                 f"update_{one}", entity.plural, f"Change one {_words(one)}", {**changed, **unseen},
-                access=update, problems=(403, 404, 409, 412), parameters=[key_parameter(entity), shared("if_match")],
+                access=update, problems=(403, 404, 409, 412),
+                parameters=[key_parameter(entity), shared("if_match"), *shown],
                 description=self._rule(entity, "update"), requestBody=body(self.schemas.update(entity, update)),
             )  # fmt: skip
         if delete is not None:
@@ -269,6 +271,7 @@ class _Document:
         if access is None or sent is None:
             return
         record = self.schemas.record(entity) if readable else None
+        shown = self.parameters.shown(entity) if readable else []
         responses: dict[str, Any] = {}
         if create is not None:
             headers = ("Location", *(["ETag"] if readable else []))
@@ -284,7 +287,7 @@ class _Document:
         found.setdefault(f"{base}/{{id}}", {})["put"] = self._operation(
             f"put_{one}", entity.plural, f"Replace one {_words(one)}, or create it under an id", responses,
             access=access, problems=(403, 404, 409, 412),
-            parameters=[key_parameter(entity), shared("if_match"), shared("if_absent")], requestBody=body(sent),
+            parameters=[key_parameter(entity), shared("if_match"), shared("if_absent"), *shown], requestBody=body(sent),
             description="\n\n".join(["A field that is not sent gets its default, or null.", *rules]),
         )  # fmt: skip
 

@@ -220,10 +220,40 @@ class Schemas:
 
     def create(self, entity: Entity, access: Access) -> dict[str, Any]:
         """A reference to the body that makes a record."""
-        fields = self._sent(entity, access)
+        return self._create(f"{entity.name}Create", entity, access)
+
+    def _create(self, base: str, entity: Entity, access: Access, without: str = "") -> dict[str, Any]:
+        """The body of a new record; inside another it is sent without the relation that leads back there."""
+        if (name := self.name(base)) in self.made:
+            return self.ref(name)
+        self.made[name] = {}  # relations may lead back here
+        fields = [field for field in self._sent(entity, access) if field.name != without]
         body = self._body(fields, self._lists(entity, access))
+        for field in fields:
+            if field.target is not None and self._makes(field.target, access):
+                made = self._create(f"{field.target.name}Create", field.target, access)
+                schema = body["properties"][field.name]
+                body["properties"][field.name] = {"anyOf": [schema, made], **_described("An id, or a new record.")}
+        for part in entity.to_many.values():
+            if self._nests(part, access):
+                inside = f"{part.target.name}CreateIn{_camel(part.via)}"
+                made = self._create(inside, part.target, access, part.via)
+                said_of = "\n".join(text for text in (part.doc, "New records that are made with this one.") if text)
+                several = {"type": "array", "items": made, "maxItems": self.limits.max_bulk - 1, "description": said_of}
+                body["properties"][part.name] = several
         required = [field.name for field in fields if field.required]
-        return self.shared(f"{entity.name}Create", {**body, "required": required} if required else body)
+        self.made[name] = {**body, "required": required} if required else body
+        return self.ref(name)
+
+    def _makes(self, entity: Entity, access: Access) -> bool:
+        """Whether new records of an entity may be sent in an operation with this access."""
+        needed = self.view.access(entity, "create")
+        return not entity.hidden and needed is not None and (needed == "open" or access == "signed_in")
+
+    def _nests(self, part: ToMany, access: Access) -> bool:
+        """Whether new records may be sent under a relation to many."""
+        open_ = part.through is None and self.view.sees(part) and self.view.allows(part.write, access)
+        return open_ and self._makes(part.target, access) and self.view.sends(part.target.fields[part.via], access)
 
     def update(self, entity: Entity, access: Access) -> dict[str, Any]:
         """A reference to the body that changes a record: what is not named stays as it is."""

@@ -27,6 +27,7 @@ _PARAMETERS: dict[type[Root], tuple[str, ...]] = {
     One: ("fields", "expand"), Listing: LIST_PARAMETERS, Aggregate: GROUP_PARAMETERS,
 }  # fmt: skip
 Work: TypeAlias = Callable[[Transaction], Awaitable[Response]]
+Show: TypeAlias = Callable[[Any, Transaction], Awaitable[Found | None]]
 Write: TypeAlias = Callable[[Request, Work], Awaitable[Response]]
 """Does all the work of a request in one transaction, the making of its answer included."""
 
@@ -135,14 +136,15 @@ class Resource:
         """A new record; 201 with it where its creator may read it, and without a body where not. A list makes many."""
         self._admit(request, "create")
         values = await request.json()
+        show = self._shown(request)
         if isinstance(values, list):
-            return await self._create_all(values, request)
+            return await self._create_all(values, show, request)
         if not isinstance(values, dict):
             raise BadRequest("The body must be one JSON object, or a list of them.", code="malformed_json")
 
         async def work(tx: Transaction) -> Response:
             key = await tx.write(Create(self.entity.name, values))
-            return self._created(key, await self._reread(key, tx), request)
+            return self._created(key, await show(key, tx), request)
 
         return await self.write(request, work)
 
@@ -152,12 +154,12 @@ class Resource:
             return Response(201, b"", [*JSON_HEADERS, location])
         return one_response(request, found, 201, [location])
 
-    async def _create_all(self, items: Sequence[Any], request: Request) -> Response:
+    async def _create_all(self, items: Sequence[Any], show: Show, request: Request) -> Response:
         """Many new records or none; 201 with those of them that their creator may read, in the order sent."""
 
         async def work(tx: Transaction) -> Response:
             keys = await create_all(tx, self.engine, self.entity.name, items)
-            found = [await self._reread(key, tx) for key in keys]
+            found = [await show(key, tx) for key in keys]
             body = b'{"data":[' + b",".join(one.rows[0] for one in found if one is not None) + b"]}"
             return Response(201, body, JSON_HEADERS)
 
@@ -170,21 +172,22 @@ class Resource:
         """
         self._admit(request, "update", "create")
         values = await request.object()
+        show = self._shown(request)
         ask = put_of(self.entity, request.params["id"], values, request)
         try:
-            return await self._put(ask, request)
+            return await self._put(ask, show, request)
         except KeyTaken as taken:
             if taken.key != ask.key:
                 raise
         try:
-            return await self._put(ask, request)
+            return await self._put(ask, show, request)
         except KeyTaken as taken:
             raise (taken.hidden() if taken.key == ask.key else taken) from None
 
-    async def _put(self, ask: Put, request: Request) -> Response:
+    async def _put(self, ask: Put, show: Show, request: Request) -> Response:
         async def work(tx: Transaction) -> Response:
             new = await put(tx, ask)
-            found = await self._reread(ask.key, tx)
+            found = await show(ask.key, tx)
             return self._created(ask.key, found, request) if new else self._changed(found, request)
 
         return await self.write(request, work)
@@ -198,11 +201,11 @@ class Resource:
         values = await request.object()
         if not values:
             raise BadRequest("Name at least one field to change.")
-        key, version = self._key(request), version_of(request)
+        key, version, show = self._key(request), version_of(request), self._shown(request)
 
         async def work(tx: Transaction) -> Response:
             await tx.write(Update(self.entity.name, key, values, version=version))
-            return self._changed(await self._reread(key, tx), request)
+            return self._changed(await show(key, tx), request)
 
         return await self.write(request, work)
 
@@ -210,6 +213,8 @@ class Resource:
         """The end of one record."""
         self._admit(request, "delete")
         version = version_of(request)
+        for name, _ in self._pairs(request):
+            raise BadRequest(f'"{name}" is no parameter of a DELETE.', code="unknown_parameter")
 
         async def work(tx: Transaction) -> Response:
             await tx.write(Delete(self.entity.name, self._key(request), version=version))
@@ -220,9 +225,19 @@ class Resource:
     def _key(self, request: Request) -> Any:
         return key_or_text(self.entity, request.params["id"])
 
-    async def _reread(self, key: Any, tx: Transaction) -> Found | None:
-        """The record as its writer may read it, in the same transaction."""
-        return await tx.read_one(self._whole, key)
+    def _shown(self, request: Request) -> Show:
+        """How a record is answered that was written: as its writer may read it, in the same transaction.
+
+        `fields` and `expand` say what of it. That is planned before anything is written, so that what cannot be shown
+        is refused then; without them, whoever may not read it is answered without it.
+        """
+        root, more = self._whole, ()
+        if request.query:
+            parsed = parse_one(self.entity, "", self._pairs(request))
+            assert isinstance(parsed.root, One)
+            root, more = parsed.root, parsed.values[1:]
+            self.engine.statement(Ask((root,), parsed.values), request.actor)
+        return lambda key, tx: tx.read_one(root, key, more)
 
 
 def put_of(entity: Entity, key: str, values: dict[str, Any], request: Request) -> Put:

@@ -120,7 +120,7 @@ def _one(structure: Structure, raw: Any, path: str, errors: list[FieldError]) ->
             try:
                 values[name] = as_python(field.kind, parse_field(field, raw[name]))
             except Unfit as unfit:
-                errors.append(FieldError(place, unfit.code, f"{unfit}."))
+                errors += unfit.errors(place)
     return structure.make(**values) if len(errors) == before else None
 
 

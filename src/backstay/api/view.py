@@ -74,7 +74,7 @@ class View:
 
     def sends(self, field: Field, access: Access | None = "signed_in") -> bool:
         """Whether a client may ever set the field, in an operation with this access."""
-        if field.read_only or (field.default is not None and field.default.by_server):
+        if field.by_server:
             return False
         if not field.write_only and not self.sees(field):
             return False

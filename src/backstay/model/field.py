@@ -93,6 +93,11 @@ class Field:
         return self.nullable or form == "label"
 
     @property
+    def by_server(self) -> bool:
+        """Whether only the server sets it."""
+        return self.read_only or (self.default is not None and self.default.by_server)
+
+    @property
     def required(self) -> bool:
         """Whether a create without it is an error."""
         return not self.nullable and self.default is None

@@ -19,6 +19,8 @@ from uuid import UUID
 
 import msgspec
 
+from backstay.errors import FieldError
+
 KindName = Literal[
     "text", "integer", "big_integer", "float", "decimal", "boolean", "date", "time", "datetime",
     "duration", "uuid", "json", "list", "enum", "money",
@@ -199,11 +201,21 @@ CIPHERTEXT = Kind("text", format="slug")  # letters, digits, dot, hyphen and und
 
 
 class Unfit(ValueError):
-    """A value that does not fit its kind: a stable code and a sentence that completes 'this value …'."""
+    """A value that does not fit its kind: a stable code and a sentence that completes 'this value …'.
 
-    def __init__(self, code: str, message: str) -> None:
+    `inside` has what does not fit within it, each with its place there, such as `3` or `size.width`.
+    """
+
+    def __init__(self, code: str, message: str, inside: Sequence[tuple[str, Unfit]] = ()) -> None:
         super().__init__(message)
         self.code = code
+        self.inside = inside
+
+    def errors(self, path: str) -> list[FieldError]:
+        """What is wrong, as it is told of a value at `path`."""
+        if self.inside:
+            return [error for place, unfit in self.inside for error in unfit.errors(f"{path}.{place}")]
+        return [FieldError(path, self.code, f"{self}.")]
 
 
 _ATOM = r"[^\s@.\x00-\x1f\x7f<>()\[\],;:\\\"]{1,64}"
@@ -435,7 +447,15 @@ def _list(kind: Kind, raw: object, from_text: bool) -> list[Any]:
     if len(raw) < kind.min_length:
         raise Unfit("too_short", f"must have at least {kind.min_length} entries, and has {len(raw)}")
     assert kind.item is not None
-    return [parse(kind.item, item) for item in raw]
+    values, wrong = [], []
+    for at, item in enumerate(raw):
+        try:
+            values.append(parse(kind.item, item))
+        except Unfit as unfit:
+            wrong.append((str(at), unfit))
+    if wrong:
+        raise Unfit(wrong[0][1].code, str(wrong[0][1]), wrong)
+    return values
 
 
 def _enum(kind: Kind, raw: object, from_text: bool) -> str | int:

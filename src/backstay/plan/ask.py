@@ -122,6 +122,10 @@ class Create:
     values: Mapping[str, Any]
     key: Any = None
     """The id, where the caller may choose it; otherwise the server makes one."""
+    linked: Mapping[str, Any] = field(default_factory=dict)
+    """Relations that the server sets, to the record that this one was sent inside; nobody has to see it for that."""
+    fresh: frozenset[str] = frozenset()
+    """Relations among the values whose record was sent inside this one, and has just been made."""
 
 
 @dataclass(frozen=True, slots=True)

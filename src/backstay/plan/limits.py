@@ -30,7 +30,8 @@ class Limits:
     max_groups: int = 6
     max_measures: int = 20
     count_cap: int = 10_000  # an estimated count is exact up to here
-    max_bulk: int = 1_000  # records created by one request
+    max_bulk: int = 1_000  # records created by one list, or sent inside one another
+    max_nesting: int = 5  # levels of new records inside a new record
     max_operations: int = 100  # of one batch
     max_body: int = 1_048_576  # bytes of a request
     max_json_depth: int = 64  # levels of a JSON body

@@ -230,6 +230,16 @@ Predicate: TypeAlias = Constant | Test | Null | Within | Exists | Matches | Behi
 TRUE, FALSE = Constant(True), Constant(False)
 
 
+def looks_beyond(node: Any) -> bool:
+    """Whether the answer of a predicate or an expression depends on any other row than its own."""
+    if isinstance(node, (Lookup, Within, Exists, TotalOf)):
+        return True
+    if isinstance(node, tuple):
+        return any(looks_beyond(part) for part in node)
+    names = () if isinstance(node, (Column, Param, Matches, Rank)) else getattr(node, "__dataclass_fields__", ())
+    return any(looks_beyond(getattr(node, name)) for name in names)
+
+
 # Rows.
 
 
@@ -445,6 +455,18 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class After:
+    """The rule on the row as it stands after a change: the `whole` of it, and two parts where it looks at other rows.
+
+    What it says of the row alone is `near`; what it says of others is `far`, and is asked when all of them stand.
+    """
+
+    whole: Check | None = None
+    near: Check | None = None
+    far: Check | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LinkCheck:
     """A record that a written relation refers to, and that the actor must be able to see."""
 
@@ -475,7 +497,7 @@ class WritePlan:
     """Nothing where the database numbers a new record."""
     values: dict[str, Any]
     before: Check | None
-    after: Check | None
+    after: After
     links: tuple[LinkCheck, ...]
     decisions: tuple[Decision, ...]
     guard_values: tuple[Any, ...] = ()

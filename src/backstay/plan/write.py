@@ -41,6 +41,8 @@ from backstay.plan.scope import permitted
 from backstay.plan.tree import (
     FALSE,
     TRUE,
+    After,
+    All,
     Check,
     Column,
     Decision,
@@ -50,9 +52,11 @@ from backstay.plan.tree import (
     Members,
     Param,
     ParamSpec,
+    Predicate,
     Record,
     Source,
     WritePlan,
+    looks_beyond,
 )
 
 
@@ -62,6 +66,9 @@ class Names:
 
     fields: Mapping[str, Field]
     relations: Mapping[str, ToMany]
+    """Those that are written as lists of ids."""
+    nested: frozenset[str]
+    """Relations in which new records are sent; they are planned by themselves."""
     closed: Mapping[str, str]
     """Names that exist for the actor and cannot be sent, each with the reason."""
     missing: tuple[str, ...]
@@ -79,7 +86,7 @@ class Shape:
     entity: Entity
     names: Names
     before: Check | None
-    after: Check | None
+    after: After
     sight: Mapping[str, Check]
     decisions: tuple[Decision, ...]
     sets: tuple[tuple[Field, Expr], ...] = ()
@@ -106,8 +113,9 @@ def _shape_create(ask: Create, schema: Schema, actor: Actor, limits: Limits) -> 
     keyed = ask.key is not None
     if keyed and filled_by_table(entity.key):
         raise NotFound()  # the database numbers its records: none is made under a number that was chosen
-    names = names_of(resolver, entity, ask.values, creating=True, keyed=keyed)
-    after, _ = _after(schema, actor, limits, entity, both(rule, *_write_rules(resolver, entity, ask.values)))
+    names = names_of(resolver, entity, ask.values, creating=True, keyed=keyed, linked=ask.linked)
+    written = [*ask.values, *ask.linked]
+    after, _ = _after(schema, actor, limits, entity, both(rule, *_write_rules(resolver, entity, written)))
     sight = _sight(schema, actor, limits, names)
     return Shape("create", entity, names, None, after, sight, tuple(resolver.decisions))
 
@@ -131,14 +139,15 @@ def _shape_delete(ask: Delete, schema: Schema, actor: Actor, limits: Limits) -> 
     entity = schema.entities[ask.model]
     resolver = Resolver(schema, actor, limits)
     before = _before(schema, actor, limits, entity, permit(resolver, entity, "delete"))
-    return Shape("delete", entity, _NOTHING, before, None, {}, tuple(resolver.decisions))
+    return Shape("delete", entity, _NOTHING, before, After(), {}, tuple(resolver.decisions))
 
 
 def shape_key(ask: Write, actor: Actor) -> Hashable:
     """What a shape depends on: changes of one key differ in values only."""
     match ask:
         case Create():
-            return "create", ask.model, frozenset(ask.values), ask.key is not None, actor.standing
+            linked = frozenset(ask.linked)
+            return "create", ask.model, frozenset(ask.values), linked, ask.key is not None, actor.standing
         case Update():
             sets = tuple(ask.sets.items())
             return "update", ask.model, frozenset(ask.values), sets, ask.whole, actor.standing
@@ -163,8 +172,8 @@ def plan_write(ask: Write, shape: Shape, actor: Actor, key: Any, now: datetime) 
 def _plan_create(ask: Create, shape: Shape, actor: Actor, key: Any, now: datetime) -> WritePlan:
     given = values_of(shape.names, ask.values)
     members = _members(shape, ask.values)
-    links = _links(shape, given, members)
-    values = dict(given)
+    links = _links(shape, {name: value for name, value in given.items() if name not in ask.fresh}, members)
+    values = {**given, **ask.linked}
     if ask.key is not None:
         values["id"] = ask.key
     for field in shape.entity.fields.values():
@@ -236,13 +245,14 @@ def permit(resolver: Resolver, entity: Entity, action: Any) -> Condition:
 
 def names_of(
     resolver: Resolver, entity: Entity, given: Collection[str], *, creating: bool, whole: bool = False,
-    keyed: bool = False,
+    keyed: bool = False, linked: Collection[str] = (),
 ) -> Names:  # fmt: skip
     """What these names mean to the actor, as far as that does not depend on the record.
 
     Raises `BadRequest` `unknown_field` for what does not exist for the actor. Where a new record needs a field that
     does not exist for the actor, the actor can create none and is refused. A `whole` change of a record that is there
-    must name what the actor may write and the record needs. A `keyed` record has its id already.
+    must name what the actor may write and the record needs. A `keyed` record has its id already, and a `linked` one is
+    sent inside the record that it refers to: who may not set that relation can create none there.
     """
     system = resolver.actor.system
     known = resolver.visible(entity)
@@ -251,6 +261,8 @@ def names_of(
         if system or field.write_only or name in known
     }  # fmt: skip
     if creating and any(field.required and name not in writable for name, field in entity.fields.items()):
+        raise refusal(entity, "create", resolver.actor)
+    if not _may_tie(resolver, writable, linked):
         raise refusal(entity, "create", resolver.actor)
     unknown = [name for name in given if name not in writable and name not in known]
     if unknown:
@@ -261,27 +273,47 @@ def names_of(
     fixed = keyed or not creating
     fields: dict[str, Field] = {}
     relations: dict[str, ToMany] = {}
+    nested: set[str] = set()
     closed: dict[str, str] = {}
     for name in given:
         field = writable.get(name)
-        if (relation := entity.to_many.get(name)) is not None and relation.as_list:
-            if system or resolver.fold(relation.write) != NOBODY:
+        if (relation := entity.to_many.get(name)) is not None:
+            if (why := _unwritten(resolver, relation, creating)) is not None:
+                closed[name] = why
+            elif relation.as_list:
                 relations[name] = relation
             else:
-                closed[name] = "cannot be sent."
+                nested.add(name)
         elif field is None or (name == "id" and fixed) or (not system and _closed(resolver, field)):
             closed[name] = "is set by the server and cannot be sent."
         else:
             fields[name] = field
     missing = [
-        name for name, field in entity.fields.items() if field.required and name not in given
+        name for name, field in entity.fields.items() if field.required and name not in given and name not in linked
         and (creating or (whole and name in writable and not _closed(resolver, field)))
         and not (name == "id" and fixed)
     ]  # fmt: skip
-    return Names(fields, relations, closed, tuple(missing))
+    return Names(fields, relations, frozenset(nested), closed, tuple(missing))
 
 
-_NOTHING = Names({}, {}, {}, ())
+def _may_tie(resolver: Resolver, writable: Mapping[str, Field], linked: Iterable[str]) -> bool:
+    """Whether the actor may set the relations of a record to the one around it, as far as that is always the same."""
+    known = (writable.get(name) for name in linked)
+    return all(field is not None and (resolver.actor.system or not _closed(resolver, field)) for field in known)
+
+
+_NOTHING = Names({}, {}, frozenset(), {}, ())
+
+
+def _unwritten(resolver: Resolver, relation: ToMany, creating: bool) -> str | None:
+    """Why a relation to many cannot be sent, as far as that is the same for all records."""
+    if not resolver.actor.system and resolver.fold(relation.write) == NOBODY:
+        return "cannot be sent."
+    if relation.as_list or (relation.through is None and creating):
+        return None
+    if relation.through is None:
+        return "takes new records inside a new record only: write the records themselves."
+    return "is made of other records, and cannot be sent."
 
 
 def values_of(names: Names, raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -294,15 +326,13 @@ def values_of(names: Names, raw: Mapping[str, Any]) -> dict[str, Any]:
                 values[name] = parse_field(field, value)
             elif name in names.closed:
                 errors.append(FieldError(name, "read_only", names.closed[name]))
-            else:
+            elif name not in names.nested:
                 _member_keys(names.relations[name], value)
         except Unfit as unfit:
-            errors.append(FieldError(name, unfit.code, f"{unfit}."))
+            errors += unfit.errors(name)
     errors += [FieldError(name, "required", "is required.") for name in names.missing]
     if errors:
-        first = errors[0]
-        more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
-        raise Invalid(f'"{first.path}" {first.message}{more}', errors=errors)
+        raise Invalid.of(errors)
     return values
 
 
@@ -365,14 +395,15 @@ def _sets(
 
 
 def _closed(resolver: Resolver, field: Field) -> bool:
-    by_server = field.read_only or (field.default is not None and field.default.by_server)
-    return by_server or resolver.fold(field.write) == NOBODY
+    return field.by_server or resolver.fold(field.write) == NOBODY
 
 
 def parse_field(field: Field, value: Any) -> Any:
     """The canonical value of a field, or `Unfit`; null only where the field may be null."""
     if field.target is not None and is_record(value):
         value = key_of(value)
+    if field.target is not None and isinstance(value, Mapping):
+        raise Unfit("wrong_type", "must be the id of a record: a new one is sent inside a new record only")
     if value is None:
         if not field.nullable:
             raise Unfit("required", "must not be null")
@@ -472,14 +503,22 @@ def stored(entity: Entity, scope: int = 0) -> Record:
 
 def _after(
     schema: Schema, actor: Actor, limits: Limits, entity: Entity, condition: Condition
-) -> tuple[Check | None, Sequence[Kept]]:  # fmt: skip
+) -> tuple[After, Sequence[Kept]]:  # fmt: skip
     """The row after the change: the rule on it, and what of the row before must be kept for its `old(...)`."""
     resolver = Resolver(schema, actor, limits)
     kept = resolver.keep_old()
     source = resolver.source(resolver.frame(entity), condition, viewer=False)
-    if source.where == TRUE:
-        return None, ()
-    return Check(source, _key(resolver, entity), tuple(resolver.params)), kept
+    key = _key(resolver, entity)
+    parts = source.where.parts if isinstance(source.where, All) else (source.where,)
+
+    def check(*parts: Predicate) -> Check | None:
+        where = every(*parts)
+        return None if where == TRUE else Check(replace(source, where=where), key, tuple(resolver.params))
+
+    far = [part for part in parts if looks_beyond(part)]
+    if not far:
+        return After(check(*parts)), kept
+    return After(check(*parts), check(*(part for part in parts if part not in far)), check(*far)), kept
 
 
 def _open(condition: Condition) -> Condition:

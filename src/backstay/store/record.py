@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, cast
 
 from backstay.model.field import Entity
+from backstay.model.symbol import is_record, key_of
 from backstay.model.value import Kind, Unfit, as_python, parse, plain
 from backstay.plan.actor import Actor
 
@@ -82,6 +83,31 @@ def _made(entity: Entity, values: Mapping[str, Any]) -> Any:
     record = object.__new__(entity.model)
     record.__dict__.update(values)
     return record
+
+
+def said_of(entity: Entity, record: Any, *, everything: bool, without: str = "") -> dict[str, Any]:
+    """What a new record says of itself, as a client would send it: with the new records inside it, and ids of others.
+
+    Without `everything` what the server sets is left out. A record inside another may name that one as what it refers
+    to.
+    """
+    said: dict[str, Any] = {}
+    for name, value in taken(entity, record).items():
+        if (relation := entity.to_many.get(name)) is not None:
+            said[name] = [_inside(relation.target, member, everything, relation.via, record) for member in value]
+        elif (part := entity.fields.get(name)) is not None and name != without and (everything or not part.by_server):
+            said[name] = value if part.target is None else _inside(part.target, value, everything)
+    return said
+
+
+def _inside(entity: Entity, value: Any, everything: bool, via: str = "", around: Any = None) -> Any:
+    """A related record as it is sent: its id, or what it says of itself where it is new."""
+    if not is_record(value):
+        return value
+    if (key := key_of(value)) is not None:
+        return key
+    leads_back = bool(via) and taken(entity, value).get(via) is around
+    return said_of(entity, value, everything=everything, without=via if leads_back else "")
 
 
 def taken(entity: Entity, record: Any) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from backstay.store.transaction import Transaction
 
 async def create_all(tx: Transaction, engine: Engine, model: str, items: Sequence[Any]) -> list[Any]:
     """Add many records in order; returns their ids. What is wrong is told with its place: `3.stars`."""
-    check_all(model, items, engine.schema, tx.actor, engine.limits)
+    schema, limits = engine.schema, engine.limits
+    check_all(model, items, schema, tx.actor, limits, lambda ask: engine.shape(ask, tx.actor).shape)
     keys = []
     for at, item in enumerate(items):
         try:

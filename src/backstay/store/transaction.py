@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 from uuid import UUID
 
@@ -20,20 +21,22 @@ from backstay.model.fact import Fact
 from backstay.model.field import Entity
 from backstay.model.predicate import ANYONE, Condition, Path, Slot, lift
 from backstay.model.rule import Predicate
-from backstay.model.symbol import RowSymbol, condition, is_record, key_of, operand, refuse_identity
+from backstay.model.symbol import RowSymbol, condition, key_of, operand, refuse_identity
 from backstay.model.value import Unfit, parse, plain
 from backstay.plan.actor import Actor
 from backstay.plan.ask import Ask, Create, Delete, Listing, Nested, One, Selection, Sort, Update
+from backstay.plan.nested import Nest, Unfolding, check_nest
 from backstay.plan.scope import unscoped
-from backstay.plan.tree import Members, WritePlan
+from backstay.plan.tree import Check, Members, WritePlan
 from backstay.plan.write import filled_by_table, parse_field, plan_write
 from backstay.store import rows
 from backstay.store.engine import Engine, Found, as_bytes, content_version
 from backstay.store.port import Broken, Taken, Writing
 from backstay.store.prepared import Prepared, PreparedShape
-from backstay.store.record import canonical, instance, load, taken, whoever
+from backstay.store.record import canonical, instance, load, said_of, taken, whoever
 from backstay.store.repeat import Attempt, carrying
 from backstay.store.sealing import opened_values, sealed_values
+from backstay.store.whole import Whole
 from backstay.store.writer import Writer
 
 M = TypeVar("M", bound=Model)
@@ -83,10 +86,11 @@ class Transaction:
 
     def __init__(
         self, engine: Engine, writing: Writing, actor: Actor, hooks: Hooks, new_id: Callable[[], str],
-        writer: Writer | None = None,
+        whole: Whole | None = None,
     ) -> None:  # fmt: skip
         self.actor = actor
-        self._writer = writer or Writer(engine, writing, actor.id)
+        self._whole = whole or Whole(Writer(engine, writing, actor.id))
+        self._writer = self._whole.writer
         self._engine = engine
         self._writing = writing
         self._hooks = hooks
@@ -104,6 +108,7 @@ class Transaction:
         async with carrying(engine.store, attempt) as writing:
             tx = cls(engine, writing, actor, hooks, new_id)
             yield tx
+            tx._whole.end()
         if tx._writer.wrote:
             engine.store.ring()
 
@@ -119,7 +124,7 @@ class Transaction:
 
     def _acting(self, actor: Actor) -> Transaction:
         """The same transaction with the rights of another actor."""
-        return Transaction(self._engine, self._writing, actor, self._hooks, self._new_id, self._writer)
+        return Transaction(self._engine, self._writing, actor, self._hooks, self._new_id, self._whole)
 
     # Reading.
 
@@ -166,10 +171,10 @@ class Transaction:
         refuse_identity(where)
         return condition(where(RowSymbol(entity, Path(()))))
 
-    async def read_one(self, root: One, key: Any) -> Found | None:
-        """The record as JSON, as this actor may read it; nothing where it may not."""
+    async def read_one(self, root: One, key: Any, more: Sequence[Any] = ()) -> Found | None:
+        """The record as JSON, as this actor may read it; nothing where it may not. `more` are values of the root."""
         try:
-            (found,) = await self._engine.read(Ask((root,), (key,)), self.actor, self._writing)
+            (found,) = await self._engine.read(Ask((root,), (key, *more)), self.actor, self._writing)
         except Problem:
             return None
         return found if found.texts else None
@@ -192,12 +197,7 @@ class Transaction:
         taken. Three round trips, and one more for each rule that looks at other records.
         """
         entity = self._engine.schema.of(type(record))
-        held = taken(entity, record)
-        values = {k: v for k, v in held.items() if k in entity.fields}
-        values |= {k: [key_of(m) if is_record(m) else m for m in v] for k, v in held.items() if k in entity.to_many}
-        if not self.actor.system:
-            values = {k: v for k, v in values.items() if not _server_set(entity, k)}
-        key = await self.write(Create(entity.name, values))
+        key = await self.write(Create(entity.name, said_of(entity, record, everything=self.actor.system)))
         return await self.as_system.get(type(record), key)
 
     async def update(self, record: M, *, where: Where[M] | None = None, **values: Setting[M]) -> M:
@@ -239,19 +239,44 @@ class Transaction:
         await self._writer.tell(entity, str(key), fact.name, found[0][1])
 
     async def write(self, ask: Create | Update | Delete) -> Any:
-        """Carry out one change; returns the id of the record. The one road for clients and own code alike."""
+        """Carry out one change; returns the id of the record. The one road for clients and own code alike.
+
+        Other new records may stand inside a new one. Rules that look beyond a row are asked when all of it stands, with
+        what hooks have written. Where it fails halfway the transaction can only be undone, whoever catches the error.
+        """
+        return await self._whole.carry_out(self._write(ask))
+
+    async def _write(self, ask: Create | Update | Delete) -> Any:
+        if not isinstance(ask, Create):
+            return await self._write_one(ask)
+        nest = Unfolding(self._engine.limits).unfold(self._engine.schema.entities[ask.model], ask)
+        if nest.first or nest.then or nest.errors:
+            check_nest(nest, lambda one: self._engine.shape(one, self.actor).shape)
+        return await self._write_nest(nest, {})
+
+    async def _write_nest(self, nest: Nest, linked: Mapping[str, Any]) -> Any:
+        """A new record after those that it refers to, and before those that refer to it."""
+        keys = {}
+        for name, inner in nest.first:
+            with self._whole.placed(name):
+                keys[name] = await self._write_nest(inner, {})
+        return await self._write_one(nest.tied(keys, linked), nest.then)
+
+    async def _write_one(self, ask: Create | Update | Delete, then: Sequence[tuple[str, Nest]] = ()) -> Any:
         engine = self._engine
         prepared = engine.shape(ask, self.actor)
         key = self._new_id() if isinstance(ask, Create) and ask.key is None else ask.key
         plan = plan_write(ask, prepared.shape, self.actor, key, engine.clock())
         try:
-            return await self._carry_out(plan, ask, prepared)
+            return await self._carry_out(plan, ask, prepared, then)
         except Taken as taken:
             raise _not_unique(plan, taken.index) from None
         except Broken as broken:
             raise _refused(plan, broken) from None
 
-    async def _carry_out(self, plan: WritePlan, ask: Create | Update | Delete, prepared: PreparedShape) -> Any:
+    async def _carry_out(
+        self, plan: WritePlan, ask: Create | Update | Delete, prepared: PreparedShape, then: Sequence[tuple[str, Nest]]
+    ) -> Any:
         engine, entity, key = self._engine, plan.entity, plan.key
         old: dict[str, Any] = {}
         before: Any = None
@@ -291,10 +316,30 @@ class Transaction:
             key = plan.values["id"]
         for members in plan.members:
             await self._set_members(members, key, prepared)
-        if plan.after is not None and not await self._holds(prepared.check(plan.after), (key,), kept):
-            raise Denied(_DENIED[plan.action].format(entity.name))
+        followed = bool(then) or (f"after_{plan.action}", entity.name) in self._hooks.by_moment
+        await self._ask_after(plan, key, kept, prepared, followed=followed)
+        for place, inner in then:
+            with self._whole.placed(place):
+                await self._write_nest(inner, dict.fromkeys(inner.ask.linked, key))
         await self._run_hooks("after", plan, old)
         return key
+
+    async def _ask_after(
+        self, plan: WritePlan, key: Any, kept: Sequence[Any], prepared: PreparedShape, *, followed: bool
+    ) -> None:
+        """The rule on the row as it stands now; what it says of other rows, when nothing more follows."""
+
+        async def ask(check: Check) -> None:
+            if not await self._holds(prepared.check(check), (key,), kept):
+                raise Denied(_DENIED[plan.action].format(plan.entity.name))
+
+        after = plan.after
+        later = after.far if followed or self._whole.inside else None
+        now = after.whole if later is None else after.near
+        if now is not None:
+            await ask(now)
+        if later is not None:
+            self._whole.due(partial(ask, later))
 
     async def _set_members(self, members: Members, key: Any, prepared: PreparedShape) -> None:
         """Make a many-to-many relation hold these records, and no others that the writer can see."""
@@ -362,7 +407,7 @@ class Transaction:
                     try:
                         plan.values[name] = parse_field(part, value)
                     except Unfit as unfit:
-                        errors.append(FieldError(name, unfit.code, f"{unfit}."))
+                        errors += unfit.errors(name)
             if errors:
                 raise Invalid(errors=errors)
 
@@ -392,13 +437,6 @@ def _key_of(entity: Entity, record: Any) -> Any:
     if (key := key_of(record)) is None:
         raise ValueError(f"This {entity.name} is not stored: it has no id.")
     return parse(plain(entity.key.kind), key)
-
-
-def _server_set(entity: Entity, name: str) -> bool:
-    part = entity.fields.get(name)
-    if part is None:
-        return False
-    return part.read_only or (part.default is not None and part.default.by_server)
 
 
 def _not_unique(plan: WritePlan, index: str) -> Conflict:

@@ -19,10 +19,14 @@ from backstay.store.port import Taken, Writing
 
 
 class Writer:
-    """Writes rows in one transaction, in the name of an actor; `wrote` tells whether there is anything to tell."""
+    """Writes rows in one transaction, in the name of an actor; `wrote` tells whether there is anything to tell.
+
+    `rows` counts the statements that changed some.
+    """
 
     def __init__(self, engine: Engine, writing: Writing, actor: Any) -> None:
         self.wrote = False
+        self.rows = 0
         self._engine = engine
         self._writing = writing
         self._actor = None if actor is None else str(actor)
@@ -43,6 +47,7 @@ class Writer:
             if action == "update":
                 values.append(_text(old))
         found = await self._writing.run(change.text, values)
+        self.rows += 1
         if not entity.logged:
             return found[0][0] if found else None
         if not found and action == "create":
@@ -93,6 +98,7 @@ class Writer:
         self, entity: Entity, action: WriteAction, text: str, keys: Sequence[str],
         before: dict[str, tuple[int, Any]],
     ) -> None:  # fmt: skip
+        self.rows += 1
         dialect = self._engine.store.dialect
         values: list[Any] = [rows.ids(keys, entity.key.kind, dialect)]
         if action == "update":

@@ -152,6 +152,7 @@ async def queries(tx: Transaction, review: Review, before: Review) -> None:
     await tx.delete(review, where=lambda review: review.stras > 1)  # error: mypy, pyright
     await tx.get(Order)  # error: mypy, pyright
     await tx.create(Review)  # error: mypy, pyright
+    await tx.create(Order(items=[review]))  # error: mypy, pyright
     print((await tx.get(Order, review.id)).custmer)  # error: mypy, pyright
     order: Order = await tx.get(Review, review.id)  # error: mypy, pyright
     tx.get_or_create(Order)  # error: mypy, pyright

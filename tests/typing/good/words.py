@@ -94,6 +94,7 @@ class Topic(Model):
 
     name: Annotated[str, Len(1, 80)]
     notes: Many[Note] = many(through=TopicNote)
+    links: Many[TopicNote] = many()
 
 
 class Note(Model):
@@ -218,6 +219,14 @@ async def wish(ctx: Context, lines: list[Line], until: datetime | None = None) -
         made = await tx.create(Note(title=first.title, price=first.price * 2, weight=Decimal(1), password="x" * 9))
         assert await tx.count(Note, lambda note: note.author == tx.me) > 0
         return await tx.update(await tx.get(Note, made.id), ends=until or datetime.now(UTC))
+
+
+@app.action("POST /api/pin", allow=signed_in)
+async def pin(ctx: Context, name: str) -> Topic:
+    async with ctx.transaction() as tx:
+        topic = Topic(name=name)
+        topic.links = [TopicNote(topic=topic, note=note) for note in await tx.find(Note)]
+        return await tx.create(topic)
 
 
 @app.action("GET /hello/{name}", allow=role("staff"))
