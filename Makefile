@@ -12,7 +12,7 @@ PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CODE := src tests $(wildcard examples benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev-setup test lint format oracle contract changes migrations idempotency bench lock clean
+.PHONY: help run dev-setup test lint format oracle contract changes migrations idempotency timing bench lock clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ idempotency: dev-setup  ## 1,000 requests, each sent 20 times to four processes,
 
 contract: dev-setup  ## the example shop explored by schemathesis, 50 examples an operation, as three kinds of viewers
 	$(BIN)/python -m tests.contract
+
+timing: dev-setup  ## whether the time of an answer tells who has an account, over 1,000 + 1,000 log-ins
+	$(BIN)/python -m tests.auth.timing
 
 bench: benchmarks/$(VENV)/installed  ## measure Backstay and its peers side by side
 	benchmarks/$(BIN)/python -m benchmarks

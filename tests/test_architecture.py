@@ -47,7 +47,10 @@ CALLS = frozenset(
 )
 SERVING = ("api/", "auth/", "app.py")
 """What works for requests, so that each of its transactions carries the key of its request (`store/repeat.py`)."""
-KEYLESS = ("auth/account.py",)  # the rehearsal of a sign-up, which is undone
+KEYLESS = (
+    "auth/account.py",  # the rehearsal of a sign-up, which is undone
+    "auth/purge.py",  # no request asks for it
+)
 OPENING = frozenset({"connect", "Connection", "create_engine", "create_pool", "create_async_engine"})
 """How drivers are asked and opened; `import`s of them are watched by the linter of imports."""
 

@@ -493,7 +493,7 @@ class Running:
         await self.http.close()
         self.log.flush()
         if self._accounts is not None:
-            await self._accounts.keys.settle()
+            await self._accounts.settle()
             self._accounts.close()
 
     async def identify_scope(self, scope: Scope) -> Actor:

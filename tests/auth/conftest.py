@@ -137,6 +137,6 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     made.engine.clock = lambda: made.moment
     made.accounts = made.process()
     yield made
-    await made.accounts.keys.settle()
+    await made.accounts.settle()
     made.accounts.close()
     await store.close()

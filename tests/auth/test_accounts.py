@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -98,15 +99,70 @@ async def test_a_log_in_without_the_dummy_hash_would_be_caught(world: World, mon
     assert len({tuple(done) for _, done, _ in await failures(world)}) == 2
 
 
-async def test_a_sign_up_with_a_taken_address_is_the_same_answer_after_the_same_work(world: World) -> None:
-    seen = []
+async def test_every_failed_log_in_asks_the_same_of_the_database(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only as much: the same text, and no transaction."""
+    texts: list[str] = []
+    read, begin = world.engine.store.read, world.engine.store.transaction
+
+    async def reading(statement: Any, values: Any) -> Any:
+        texts.append(statement.text)
+        return await read(statement, values)
+
+    def beginning() -> Any:
+        texts.append("BEGIN")
+        return begin()
+
+    await failures(world)
+    monkeypatch.setattr(world.engine.store, "read", reading)
+    monkeypatch.setattr(world.engine.store, "transaction", beginning)
+    for email in ("ada@example.com", "nobody@example.com", "bob@example.com", "eve@example.com", "none"):
+        await outcome(world.accounts.login({"email": email, "password": "wrong horse"}))
+    assert len(texts) == 5
+    assert len(set(texts)) == 1
+
+
+async def test_a_sign_up_with_a_taken_address_is_the_same_answer_after_the_same_work(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As much hashing, one commit, and as many round trips to a database that is one away."""
+    begin, begun = world.engine.store.transaction, []
+
+    @asynccontextmanager
+    async def beginning() -> Any:
+        begun.append(True)
+        async with begin() as writing:
+            yield writing
+        begun.append(False)
+
+    monkeypatch.setattr(world.engine.store, "transaction", beginning)
+    seen, trips = [], []
     for nickname in ("first", "second"):
         world.hasher.done.clear()
+        begun.clear()
+        before = world.engine.store.statements
         answer = await outcome(world.accounts.signup({**ADA, "nickname": nickname}))
-        seen.append((answer, list(world.hasher.done)))
-    assert seen == [(("done", None), [("hash", "8 1 1")])] * 2
+        seen.append((answer, list(world.hasher.done), begun.count(False)))
+        trips.append(world.engine.store.statements - before + 2 * begun.count(True))
+    assert seen == [(("done", None), [("hash", "8 1 1")], 1)] * 2
+    assert abs(trips[0] - trips[1]) <= (0 if world.engine.store.dialect.name == "postgres" else 1)
     assert await world.rows("members", "email, nickname, _version") == [("ada@example.com", "first", 1)]
     assert len(await world.rows("account_credentials")) == 1
+    assert len(await world.rows("account_knocks")) == 1
+
+
+async def test_who_has_an_address_may_be_deleted_while_it_is_tried(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.accounts.signup(ADA)
+    ((owner,),) = await world.rows("members", "id")
+    await world.engine.store.run("DELETE FROM members", ())
+
+    async def too_late(address: str) -> str:
+        return str(owner)
+
+    monkeypatch.setattr(world.accounts, "_find", too_late)
+    assert await world.accounts.signup(ADA) is None
+    assert await world.rows("members") == []
 
 
 async def test_a_taken_address_keeps_its_password(world: World) -> None:

@@ -7,6 +7,7 @@ hashing is done before a transaction begins.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
@@ -24,13 +25,14 @@ from backstay.auth.form import Opening, parse_change, parse_entry, parse_opening
 from backstay.auth.gate import Gate
 from backstay.auth.identify import Find, Identities
 from backstay.auth.key import Keys
-from backstay.auth.models import AccountCredential
+from backstay.auth.models import AccountCredential, AccountKnock
 from backstay.auth.password import Passwords, check_password
 from backstay.auth.person import person
+from backstay.auth.purge import Purge
 from backstay.auth.session import HOLDER, Holder, Pair, Sessions, Sitting, holding
 from backstay.auth.token import Purpose, purpose_of
 from backstay.auth.tries import Tries
-from backstay.errors import Conflict, Denied, FieldError, Invalid, NotFound, NotSignedIn
+from backstay.errors import Conflict, Denied, FieldError, Invalid, NotFound, NotSignedIn, Problem
 from backstay.model.declare import Model
 from backstay.model.predicate import Compare, Path, Slot
 from backstay.model.value import Unfit
@@ -40,7 +42,8 @@ from backstay.store.engine import Engine
 from backstay.store.repeat import Attempt
 from backstay.store.transaction import Hooks, Transaction
 
-CREDENTIAL = AccountCredential.__name__
+PURGED_EVERY = 100
+CREDENTIAL, KNOCK = AccountCredential.__name__, AccountKnock.__name__
 _ID = Selection(False, (("id", "id"),))
 _BY_ADDRESS = Compare("eq", Path(("user", "email")), Slot(0, "email"))
 _SAME_HASH = Compare("eq", Path(("password_hash",)), Slot(0, "password_hash"))
@@ -73,6 +76,13 @@ class _Credential(msgspec.Struct, frozen=True):
     id: str
     password_hash: str
     user: _Addressed
+
+
+_NOBODY = msgspec.json.encode(
+    _Credential("0" * 36, "$argon2id$" + "0" * 88, _Addressed("0" * 36, [], False, "nobody@example.com"))
+)
+_AS_MANY = 5
+"""How many statements more it takes to try an account whose address is taken, than to open one."""
 
 
 NO_ACCOUNTS = "This application has a log-in of its own (App(identify=...)): its accounts are made there."
@@ -108,6 +118,8 @@ class Accounts:
         self.keys = Keys(engine, self._transaction, self._forget, new_id, actions, monotonic)
         finders: dict[Purpose, Find] = {"access": self.sessions.recognise, "key": self.keys.recognise}
         self.identities = Identities(engine, finders, monotonic)
+        self.purge = Purge(engine, lifetime)
+        self._purging: asyncio.Task[None] | None = None
         self.gate = Gate(self.sessions, engine.schema.user.name)
         self._tries = tries
         self._engine = engine
@@ -117,6 +129,12 @@ class Accounts:
         self._attempt: Attempt | None = None
         for moment in ("before_create", "before_update"):
             hooks.by_moment.setdefault((moment, self._user.name), []).insert(0, _keep_canonical)
+
+    async def settle(self) -> None:
+        """Wait until everything is done that nobody waited for."""
+        await self.keys.settle()
+        if self._purging is not None:
+            await self._purging
 
     def close(self) -> None:
         """End the threads that hash passwords."""
@@ -140,7 +158,7 @@ class Accounts:
         system authority, and `tx.me` is the new user. Where the address is taken, all of it is tried and taken
         back, so that a hook, or another value that is taken, refuses both alike. Raises `BadRequest`
         `unknown_field`, `Invalid`, `Conflict` for a value other than the address, `Unavailable`.
-        Three round trips and two more to begin and to commit; one more for each relation that is sent.
+        Ten round trips and two more to begin and to commit; one more for each relation that is sent.
         """
         opening = parse_opening(body, self._engine.schema, self._engine.limits, self._new_id())
         if self._tries is not None:
@@ -149,10 +167,15 @@ class Accounts:
         password_hash = await self.passwords.hash(opening.password)
         if (owner := await self._find(opening.email)) is not None:
             await self._rehearse(owner, opening, password_hash)
+            with suppress(Invalid):  # who had the address is gone since
+                async with self._transaction(opening.key) as tx:
+                    await tx.write(Create(KNOCK, {"user": owner}))
             return
         try:
             async with self._transaction(opening.key) as tx:
                 await self._add(tx, opening.key, {**opening.values, "email": opening.email}, password_hash)
+                for _ in range(_AS_MANY):  # as a rehearsal takes more
+                    await tx.hold(self._user.name, opening.key)
         except Conflict as conflict:  # somebody was quicker with the same address
             if not any(error.path == "email" for error in conflict.errors):
                 raise
@@ -179,6 +202,7 @@ class Accounts:
                 await self._replace(tx, known, newer)
         if tokens is None:  # disabled, or given another password, since it was looked at
             raise _wrong_entry()
+        self._purge_sometimes()
         actor = Actor(known.user.id, frozenset(known.user.roles), session=tokens.session)
         return SignedIn(known.user.id, await self.me(actor), tokens)
 
@@ -197,6 +221,7 @@ class Accounts:
         if pair is None:
             self.identities.forget(known.session.user.id)
             raise NotSignedIn(code="invalid_token")
+        self._purge_sometimes()
         return pair
 
     async def identify(self, token: str) -> Actor:
@@ -342,6 +367,15 @@ class Accounts:
 
     # Parts.
 
+    def _purge_sometimes(self) -> None:
+        """With every hundredth pair take away what is over, behind the answer: so it never grows beyond what is new."""
+        if self.sessions.issued % PURGED_EVERY == 0 and (self._purging is None or self._purging.done()):
+            self._purging = asyncio.create_task(self._purge_some())
+
+    async def _purge_some(self) -> None:
+        with suppress(Problem):  # another hundred brings the next
+            await self.purge.some()
+
     def _forget(self, user: str) -> None:
         self.identities.forget(user)
 
@@ -368,7 +402,7 @@ class Accounts:
                 tx = Transaction(self._engine, writing, actor, self._hooks, self._new_id)
                 await self._add(tx, opening.key, {**opening.values, "email": opening.email}, password_hash)
                 raise _Undone
-        except _Undone:
+        except (_Undone, NotFound):
             return
 
     async def _check_links(self, opening: Opening) -> None:
@@ -398,7 +432,8 @@ class Accounts:
         """The password of a user, found by a canonical address or an id."""
         selection = Selection(False, (("id", "id"), ("password_hash", "password_hash")), (_WITH_ADDRESS,))
         (found,) = await self._engine.read(Ask((Listing(CREDENTIAL, selection, where),), (value,)), SYSTEM)
-        return msgspec.json.decode(found.one, type=_Credential) if found.one is not None else None
+        read = msgspec.json.decode(found.one or _NOBODY, type=_Credential)  # the same work for what is not there
+        return read if found.one is not None else None
 
     async def _newer(self, known: _Credential, password: str) -> str | None:
         """The hash of a password that was hashed with other parameters than today's."""

@@ -12,7 +12,7 @@ import annotated_types as at
 
 from backstay.model.declare import Model, User
 from backstay.model.field import Index
-from backstay.model.rule import on_delete, unique
+from backstay.model.rule import index, on_delete, unique
 from backstay.model.value import Format
 
 
@@ -36,6 +36,9 @@ class AccountSignIn(Model):
     refreshed_at: datetime | None = None
     ended_at: datetime | None = None
 
+    def indexes(self) -> list[Index]:
+        return [index(self.expires_at)]
+
 
 class AccountToken(Model):
     """One pair of a sign-in: an access token with its end, and the refresh token that is spent for the next pair."""
@@ -48,7 +51,7 @@ class AccountToken(Model):
     spent_at: datetime | None = None
 
     def indexes(self) -> list[Index]:
-        return [unique(self.token_hash), unique(self.refresh_hash)]
+        return [unique(self.token_hash), unique(self.refresh_hash), index(self.expires_at), index(self.spent_at)]
 
 
 class AccountKey(Model):
@@ -67,8 +70,17 @@ class AccountKey(Model):
     ended_at: datetime | None = None
 
     def indexes(self) -> list[Index]:
-        return [unique(self.key_hash)]
+        return [unique(self.key_hash), index(self.ended_at), index(self.expires_at)]
 
 
-HIDDEN: tuple[type[Model], ...] = (AccountCredential, AccountSignIn, AccountToken, AccountKey)
+class AccountKnock(Model):
+    """Somebody tried to open an account with the address of this user, who is told once there is mail."""
+
+    user: Annotated[User, on_delete("cascade")]
+
+    def indexes(self) -> list[Index]:
+        return [index(self.created_at)]
+
+
+HIDDEN: tuple[type[Model], ...] = (AccountCredential, AccountSignIn, AccountToken, AccountKey, AccountKnock)
 """For `declare(models, hidden=HIDDEN)`: every application with accounts has them."""

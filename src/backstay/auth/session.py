@@ -116,6 +116,8 @@ class Sessions:
         self.access = access
         self._engine = engine
         self._new_id = new_id
+        self.issued = 0
+        """How many pairs this process has given."""
         self._statement: Statement | None = None
 
     async def open(self, tx: Transaction, user: str) -> Pair:
@@ -131,6 +133,7 @@ class Sessions:
         access, refresh = new_token("access"), new_token("refresh")
         hashes = {"token_hash": digest(access), "refresh_hash": digest(refresh)}
         await tx.write(Create(TOKEN, {"session": session, **hashes, "expires_at": expires}, self._new_id()))
+        self.issued += 1
         seconds = [int((moment - now).total_seconds()) for moment in (expires, end)]
         return Pair(session, access, refresh, *seconds)
 
