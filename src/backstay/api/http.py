@@ -141,19 +141,19 @@ class Request:
             self._body = await self._gate.read(self._headers, self._receive, self.task)
         return self._body
 
-    async def json(self) -> Any:
+    async def json(self, *, queried: bool = False) -> Any:
         """The body as JSON. 415 unless it says that it is JSON, 400 where it is not, 413 where it is too much.
 
-        All is said in the body: a query beside it is refused, and not ignored.
+        A query beside it is refused, and not ignored, unless whoever asks reads it too: `queried`.
         """
-        if self.query:
+        if self.query and not queried:
             raise BadRequest("What has a body takes no parameters in its address.", code="unknown_parameter")
         expect_json(self._headers)
         return self._gate.parse(await self.body())
 
-    async def object(self) -> dict[str, Any]:
+    async def object(self, *, queried: bool = False) -> dict[str, Any]:
         """The body as a JSON object."""
-        value = await self.json()
+        value = await self.json(queried=queried)
         if not isinstance(value, dict):
             raise BadRequest("The body must be one JSON object.", code="malformed_json")
         return value

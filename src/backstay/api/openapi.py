@@ -225,13 +225,13 @@ class _Document:
 
     def _writes(self, entity: Entity, one: str, base: str, found: dict[str, Any]) -> None:
         readable = self.view.access(entity, "read") is not None
-        record = self.schemas.record(entity) if readable else None
+        record = self.schemas.shown(entity) if readable else None
         create, update = self.view.access(entity, "create"), self.view.access(entity, "update")
         delete = self.view.access(entity, "delete")
         shown = self.parameters.shown(entity) if readable else []
         if create is not None:
             said_of = "The new record, without a body where its maker may not read it; of a list the readable ones."
-            made = {"oneOf": [record, self.schemas.created(entity)]} if record is not None else None
+            made = {"anyOf": [*record["anyOf"], self.schemas.created(entity)]} if record is not None else None
             sent = self.schemas.create(entity, create)
             several = {"type": "array", "items": sent, "maxItems": self.limits.max_bulk}
             responses = answer(said_of, made, "Location", *(["ETag"] if readable else []), status="201")
@@ -270,7 +270,7 @@ class _Document:
         sent = self.schemas.put(entity)
         if access is None or sent is None:
             return
-        record = self.schemas.record(entity) if readable else None
+        record = self.schemas.shown(entity) if readable else None
         shown = self.parameters.shown(entity) if readable else []
         responses: dict[str, Any] = {}
         if create is not None:

@@ -71,7 +71,7 @@ class Schemas:
         return self.ref(entity.name)
 
     def shown(self, entity: Entity) -> dict[str, Any]:
-        """A record in an answer to a question, which may have asked for some of its `fields` only."""
+        """A record in an answer; the request may have asked for some of its `fields` only."""
         return {"anyOf": [self.record(entity), self._part(entity)]}
 
     def _part(self, entity: Entity) -> dict[str, Any]:
@@ -285,7 +285,7 @@ class Schemas:
 
     def created(self, entity: Entity) -> dict[str, Any]:
         """A reference to many new records."""
-        several = {"type": "array", "items": self.record(entity), "maxItems": self.limits.max_bulk}
+        several = {"type": "array", "items": self.shown(entity), "maxItems": self.limits.max_bulk}
         whole = {"type": "object", "properties": {"data": several}, "required": ["data"], "additionalProperties": False}
         return self.shared(f"{entity.name}Created", whole)
 

@@ -135,7 +135,7 @@ class Resource:
     async def create(self, request: Request) -> Response:
         """A new record; 201 with it where its creator may read it, and without a body where not. A list makes many."""
         self._admit(request, "create")
-        values = await request.json()
+        values = await request.json(queried=True)
         show = self._shown(request)
         if isinstance(values, list):
             return await self._create_all(values, show, request)
@@ -171,7 +171,7 @@ class Resource:
         A second transaction looks again where the id was taken between looking and writing. Then it is hidden.
         """
         self._admit(request, "update", "create")
-        values = await request.object()
+        values = await request.object(queried=True)
         show = self._shown(request)
         ask = put_of(self.entity, request.params["id"], values, request)
         try:
@@ -198,7 +198,7 @@ class Resource:
     async def update(self, request: Request) -> Response:
         """A change of one record."""
         self._admit(request, "update")
-        values = await request.object()
+        values = await request.object(queried=True)
         if not values:
             raise BadRequest("Name at least one field to change.")
         key, version, show = self._key(request), version_of(request), self._shown(request)
