@@ -63,44 +63,78 @@ class Findings:
 
 
 def finite(document: dict[str, Any], depth: int, few: int | None = None) -> dict[str, Any]:
-    """The document with filters that end: conditions inside conditions and relations `depth` levels deep.
+    """The document with filters and new records that end: conditions, relations and records inside `depth` levels deep.
 
-    A `where` holds filters of related records, which hold filters: every generator of values and every list of all
-    cases is without end there. At the end only fields are tested, and `few` of them where that is said.
+    A `where` holds filters of related records, which hold filters, and a new record new ones: every generator of
+    values and every list of all cases is without end there. At the end of filters only fields are tested, and `few` of
+    them where that is said; at the end of records all is sent that is no record.
     """
     document = copy.deepcopy(document)
     schemas = document["components"]["schemas"]
-    filters = {f"#/components/schemas/{name}": schemas.pop(name) for name in list(schemas) if name.endswith("Filter")}
+    endless = {f"#/components/schemas/{name}": schemas.pop(name) for name in list(schemas) if _endless(name)}
 
     def leads_on(node: Any) -> bool:
         if isinstance(node, dict):
-            return node.get("$ref") in filters or any(leads_on(part) for part in node.values())
+            return node.get("$ref") in endless or any(leads_on(part) for part in node.values())
         return isinstance(node, list) and any(leads_on(part) for part in node)
 
     def at(level: int, node: Any) -> Any:
         if isinstance(node, dict):
-            if node.get("$ref") in filters:
+            if node.get("$ref") in endless:
                 return {**node, "$ref": f"{node['$ref']}{level}"}
             return {name: at(level, part) for name, part in node.items()}
         return [at(level, part) for part in node] if isinstance(node, list) else node
 
-    def ended(properties: dict[str, Any]) -> dict[str, Any]:
+    def ended(properties: dict[str, Any], most: int | None) -> dict[str, Any]:
         found = {}
         for name, schema in properties.items():
             if "anyOf" in schema:
                 schema = {**schema, "anyOf": [way for way in schema["anyOf"] if not leads_on(way)]}
             if not leads_on(schema):
                 found[name] = schema
-        return dict(list(found.items())[:few])
+        return dict(list(found.items())[:most])
 
-    for reference, schema in filters.items():
+    made: dict[str, Any] = {}
+    for reference, schema in endless.items():
         name = reference.rpartition("/")[2]
+        most = few if name.endswith("Filter") else None
         for level in range(depth + 1):
-            inner = at(level - 1, schema["properties"]) if level else ended(schema["properties"])
-            schemas[f"{name}{level}"] = {**schema, "properties": inner}
-    for parameter in document["components"]["parameters"].values():
-        if "content" in parameter:
-            parameter["content"] = at(depth, parameter["content"])
+            inner = at(level - 1, schema["properties"]) if level else ended(schema["properties"], most)
+            made[f"{name}{level}"] = {**schema, "properties": inner}
+    document = at(depth, document)
+    document["components"]["schemas"].update(made)
+    return document
+
+
+def _endless(name: str) -> bool:
+    return name.endswith("Filter") or ("Create" in name and not name.endswith("Created"))
+
+
+def closed(document: dict[str, Any]) -> dict[str, Any]:
+    """The document in which answers hold what it names and nothing else, so that what it leaves out is found.
+
+    The document that is served lets answers grow: who reads them must not stumble over what is new.
+    """
+    document = copy.deepcopy(document)
+    whole = document["components"]["schemas"].get("Problem", {})
+    reading = [
+        *document["components"]["schemas"].values(), *document["components"]["responses"].values(),
+        *(operation["responses"] for item in document["paths"].values() for operation in item.values()),
+    ]  # fmt: skip
+
+    def close(node: Any) -> None:
+        if isinstance(node, dict):
+            open_ended = "openapi" in node.get("properties", {})  # the document itself, of which we name a few parts
+            if node.get("type") == "object" and "properties" in node and not open_ended:
+                node.setdefault("additionalProperties", False)
+            for part in node.values():
+                close(part)
+        elif isinstance(node, list):
+            for part in node:
+                close(part)
+
+    close(reading)
+    assert whole.get("additionalProperties") is False
     return document
 
 
@@ -161,7 +195,7 @@ def explore(
         "generation": {"max-examples": examples, "no-shrink": True, "database": "none"},
         "phases": {name: {"enabled": name in phases} for name in PHASES},
     })  # fmt: skip
-    schema = schemathesis.openapi.from_dict(document, config=config)
+    schema = schemathesis.openapi.from_dict(closed(document), config=config)
     found = Findings()
     methods = {path: set(item) for path, item in whole()["paths"].items()}
 
@@ -282,7 +316,7 @@ class _Known:
             case "create_category" | "put_category" | "update_category":
                 return _replaced(body, {"parent": some["categories"]})
             case "purchase" if isinstance(body.get("items"), list):
-                lines = [_replaced(line, {"product": some["shelf"], "quantity": 1}) for line in body["items"]]
+                lines = [_replaced(line, {"product": some["shelf"]}) for line in body["items"]]
                 return {**body, "items": lines}
         return body
 

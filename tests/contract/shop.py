@@ -95,7 +95,7 @@ class Shop:
                 price = {"price": products[0].price, "cost": products[0].cost}
                 await tx.create(product(name=f"Spare {n}", category=spare, **price))
             for one in products[:5]:
-                await tx.update(one, stock=1_000_000)
+                await tx.update(one, stock=1_000_000_000)
             self.shelf = [str(one.id) for one in products[:5]]
             for who in ("customer", "staff"):
                 owner = await tx.get(user, people[who])

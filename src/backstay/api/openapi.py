@@ -346,7 +346,7 @@ class _Document:
                 "post": self._operation(
                     "create_key", "auth", "Make an API key",
                     answer("The key, shown this once.", self.schemas.shared("NewKey", NEW_KEY), status="201"),
-                    access="signed_in", problems=(403,),
+                    access="signed_in", problems=(403, 409),
                     requestBody=body(self.schemas.shared("WantedKey", wanted_key(scopes))),
                 ),
                 "delete": self._operation(

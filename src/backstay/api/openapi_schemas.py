@@ -347,15 +347,19 @@ class Schemas:
 
     # Filters.
 
-    def filter(self, entity: Entity) -> dict[str, Any]:
-        """A reference to the object that `where` takes for the records of an entity."""
-        name = self.name(f"{entity.name}Filter")
+    def filter(self, entity: Entity, *, referred: bool = False) -> dict[str, Any]:
+        """A reference to the object that `where` takes for the records of an entity.
+
+        Of the one record that is `referred` to, words are not searched.
+        """
+        searched = bool(entity.search) and not referred
+        name = self.name(f"{entity.name}Filter" if searched or not entity.search else f"Referred{entity.name}Filter")
         if name not in self.made:
             self.made[name] = {}
             own = self.ref(name)
             several = {"type": "array", "items": own}
             properties: dict[str, Any] = {"and": several, "or": several, "not": own}
-            if entity.search:
+            if searched:
                 properties["search"] = {"type": "string", "maxLength": self.limits.max_needle, "pattern": CLEAN}
             for part in self.view.parts(entity):
                 if isinstance(part, ToMany) or not part.kind.sealed:
@@ -373,7 +377,7 @@ class Schemas:
             return {"type": "object", "properties": kinds, "additionalProperties": False, "minProperties": 1}
         test = self._test(part.kind)
         if isinstance(part, Field) and part.target is not None and self.view.opens(part.target):
-            return {"anyOf": [test, {**self.filter(part.target), "minProperties": 1}]}
+            return {"anyOf": [test, {**self.filter(part.target, referred=True), "minProperties": 1}]}
         return test
 
     def _test(self, kind: Kind) -> dict[str, Any]:

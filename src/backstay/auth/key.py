@@ -23,7 +23,7 @@ from backstay.auth.models import AccountKey
 from backstay.auth.person import person
 from backstay.auth.session import HOLDER, Holder, holding
 from backstay.auth.token import digest, new_token
-from backstay.errors import Invalid, NotFound, Problem
+from backstay.errors import Conflict, Invalid, NotFound, Problem
 from backstay.model.predicate import And, Compare, IsNull, Now, Or, Path, Slot
 from backstay.model.rule import Predicate, is_null
 from backstay.plan.actor import SYSTEM, Actor
@@ -113,8 +113,8 @@ class Keys:
     async def make(self, actor: Actor, body: Mapping[str, Any]) -> NewKey:
         """A new key from `{"name", "scopes", "expires_at"}`, the last of which may be left out: it then never expires.
 
-        Raises `NotSignedIn`, `Denied` `not_for_keys`, `BadRequest` `unknown_field`, and `Invalid` for wrong values and
-        where there are too many keys. Four round trips and two more to begin and to commit.
+        Raises `NotSignedIn`, `Denied` `not_for_keys`, `BadRequest` `unknown_field`, `Invalid` for wrong values, and
+        `Conflict` where there are too many keys. Four round trips and two more to begin and to commit.
         """
         user, engine = person(actor), self._engine
         wanted = parse_key(body, engine.schema.by_plural(), self._actions, engine.clock())
@@ -122,7 +122,7 @@ class Keys:
         async with self._begin(user) as tx:
             await tx.hold(engine.schema.user.name, user)  # two at once must not both be the last one
             if await tx.count(AccountKey, self._live_of(user)) >= MOST:
-                raise Invalid(f"A person has at most {MOST} API keys: revoke one that is not needed any more.")
+                raise Conflict(f"A person has at most {MOST} API keys: revoke one that is not needed any more.")
             values = {"user": user, "name": wanted.name, "start": text[:_START], "key_hash": digest(text),
                       "scopes": scopes, "expires_at": wanted.expires_at}  # fmt: skip
             await tx.write(Create(KEY, values, id_))
