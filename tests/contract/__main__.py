@@ -1,4 +1,7 @@
-"""`make contract`: the shop explored for as long as it takes, by each of its three kinds of viewers, with figures."""
+"""`make contract`: the shop explored for as long as it takes, by each of its three kinds of viewers, with figures.
+
+On SQLite, and with CONTRACT_DATABASE=postgres on a PostgreSQL that is started for it.
+"""
 
 from __future__ import annotations
 
@@ -11,29 +14,43 @@ from pathlib import Path
 from time import perf_counter
 
 from tests.contract.explorer import VIEWERS, Run, run
+from tests.servers import Postgres
 
 EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "50"))
 
 
-def explored(who: str) -> Run:
+def explored(who: str, database: str = "") -> Run:
     """One of the runs, in a shop of its own."""
     with tempfile.TemporaryDirectory(prefix="backstay-contract-") as folder:
-        return run(who, Path(folder), examples=EXAMPLES, seed=int(os.environ.get("CONTRACT_SEED", "1")))
+        seed = int(os.environ.get("CONTRACT_SEED", "1"))
+        return run(who, Path(folder), examples=EXAMPLES, seed=seed, database=database)
 
 
 def main() -> int:
-    """Explore as each of them at once; 0 where nothing was found and everything was reached."""
+    """Explore on the database that is asked for; 0 where nothing was found and everything was reached."""
+    if os.environ.get("CONTRACT_DATABASE", "sqlite") != "postgres":
+        return explore_all([""] * len(VIEWERS))
+    server = Postgres()
+    try:
+        return explore_all([server.create(f"contract_{who or 'anonymous'}") for who in VIEWERS])
+    finally:
+        server.stop()
+
+
+def explore_all(databases: list[str]) -> int:
+    """Explore as each of the viewers, each in a database of its own."""
     begun = perf_counter()
     excused: Counter[str] = Counter()
     reached: set[str] = set()
     there: set[str] = set()
     bad = False
     with ProcessPoolExecutor(min(len(VIEWERS), os.cpu_count() or 1)) as pool:
-        for who, found in zip(VIEWERS, pool.map(explored, VIEWERS), strict=True):
+        for who, found in zip(VIEWERS, pool.map(explored, VIEWERS, databases), strict=True):
             sent = ", ".join(f"{count} in {phase}" for phase, count in found.findings.requests.items())
             print(
                 f"{who or 'anonymous'}: {len(found.operations)} operations, {found.findings.requests.total()} requests "
-                f"({sent}), {found.findings.checks.total()} checks, {len(found.findings.failures)} failures, "
+                f"({sent}), {found.findings.checks.total()} checks of "
+                f"{len(found.findings.checks)} kinds, {len(found.findings.failures)} failures, "
                 f"{len(found.missed)} operations never 2xx"
             )
             if found.findings.told():

@@ -147,13 +147,13 @@ class Run:
     findings: Findings
 
 
-def run(who: str, folder: Path, *, examples: int, seed: int = 1) -> Run:
+def run(who: str, folder: Path, *, examples: int, seed: int = 1, database: str = "") -> Run:
     """Everything that schemathesis can do, as somebody (nobody when empty), in a shop of their own.
 
     What enumerates goes through all that the tests of fields can say for the staff, who see the most; for the others
     through two fields of each model. What draws values draws conditions inside conditions as well.
     """
-    shop = Shop(folder)
+    shop = Shop(folder, database)
     try:
         document = shop.document(who)
         listed = finite(document, 0, None if who == "staff" else 2)

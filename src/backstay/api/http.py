@@ -43,6 +43,7 @@ _ONCE = (
 _ALWAYS = frozenset({"/healthz", "/readyz", "/metrics"})
 """What says how the process is, is answered however much there is to do, and by whichever name it is asked."""
 _GONE = 499  # in the log alone: who asked did not wait for the answer
+_NAMED = 100  # parameters that are looked at where there may be none
 JSON = (b"content-type", b"application/json")
 
 
@@ -146,8 +147,8 @@ class Request:
 
         A query beside it is refused, and not ignored, unless whoever asks reads it too: `queried`.
         """
-        if self.query and not queried:
-            raise BadRequest("What has a body takes no parameters in its address.", code="unknown_parameter")
+        for name, _ in split_query(self.query, _NAMED) if self.query and not queried else ():
+            raise BadRequest(f'"{name}" is no parameter here: the body says it all.', code="unknown_parameter")
         expect_json(self._headers)
         return self._gate.parse(await self.body())
 

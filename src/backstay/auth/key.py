@@ -23,7 +23,7 @@ from backstay.auth.models import AccountKey
 from backstay.auth.person import person
 from backstay.auth.session import HOLDER, Holder, holding
 from backstay.auth.token import digest, new_token
-from backstay.errors import Conflict, Invalid, NotFound, Problem
+from backstay.errors import Conflict, NotFound, Problem
 from backstay.model.predicate import And, Compare, IsNull, Now, Or, Path, Slot
 from backstay.model.rule import Predicate, is_null
 from backstay.plan.actor import SYSTEM, Actor
