@@ -113,8 +113,8 @@ class Library:
     async def above(self, work: Callable[[Transaction], Awaitable[Any]]) -> Any:
         """Something done above the rules."""
         running = self.app.running
-        async with running.store.transaction() as writing:
-            return await work(Transaction(running.engine, writing, SYSTEM, Hooks(), running.new_id))
+        async with Transaction.begin(running.engine, SYSTEM, Hooks(), running.new_id) as tx:
+            return await work(tx)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

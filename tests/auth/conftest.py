@@ -113,8 +113,8 @@ class World:
 
     async def add(self, record: Any) -> Any:
         """Keep a record, as the application's own code would."""
-        async with self.engine.store.transaction() as writing:
-            return await Transaction(self.engine, writing, SYSTEM, self.hooks, self.new_id).create(record)
+        async with Transaction.begin(self.engine, SYSTEM, self.hooks, self.new_id) as tx:
+            return await tx.create(record)
 
 
 def ids() -> Callable[[], str]:

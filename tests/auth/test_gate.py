@@ -38,8 +38,7 @@ def test_the_gate_alone_makes_sessions() -> None:
 
 async def gone(world: World, actor: Actor) -> None:
     """The user is deleted."""
-    async with world.engine.store.transaction() as writing:
-        tx = Transaction(world.engine, writing, Actor(system=True), world.hooks, world.new_id)
+    async with Transaction.begin(world.engine, Actor(system=True), world.hooks, world.new_id) as tx:
         await tx.write(Delete("Member", actor.id or ""))
 
 

@@ -124,8 +124,7 @@ async def raw(world: World, text: str) -> None:
 async def own_code(world: World, there: Any, token: str) -> None:
     """An action changes the roles."""
     user = (await there.identify(token)).id
-    async with world.engine.store.transaction() as writing:
-        tx = Transaction(world.engine, writing, SYSTEM, world.hooks, world.new_id)
+    async with Transaction.begin(world.engine, SYSTEM, world.hooks, world.new_id) as tx:
         await tx.write(Update("Member", user, {"roles": ["staff"]}))
 
 

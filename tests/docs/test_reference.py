@@ -133,7 +133,7 @@ def test_every_member_of_app_context_and_transaction_is_documented() -> None:
     for title, kind, short, internal in (
         ("`App`", backstay.App, "app", {"running", "seed_if_empty", "__call__"}),
         ("`Context`", backstay.Context, "ctx", set()),
-        ("`Transaction`", backstay.Transaction, "tx", {"begin", "hold", "read_one", "write"}),
+        ("`Transaction`", backstay.Transaction, "tx", {"begin", "hold", "read_one", "within", "write"}),
     ):
         said = section(REFERENCE / "python.md", title)
         members = {name for name in vars(kind) if not name.startswith("_")} - internal

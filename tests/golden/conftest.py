@@ -51,8 +51,7 @@ async def open_shop(database: str, url: str) -> Door:
     settings = Settings(database_url=url, secret_key="golden " * 8, log_level="error", connections=1)
     running = await app.start(settings, extend=True)
     running.engine.clock = lambda: NOW
-    async with running.store.transaction() as writing:
-        tx = Transaction(running.engine, writing, SYSTEM, Hooks(), running.new_id)
+    async with Transaction.begin(running.engine, SYSTEM, Hooks(), running.new_id) as tx:
         for row in rows():
             await tx.write(row)
         tokens: dict[str, str | None] = {"anonymous": None}

@@ -316,8 +316,11 @@ class Shop:
 
     async def settle(self, *asks: Create | Update) -> None:
         """Write above the rules, and for good."""
-        async with self.began() as writing:
-            tx = Transaction(self.running.engine, writing, SYSTEM, Hooks(), self.running.new_id)
+        running = self.running
+        async with (
+            self.began() as writing,
+            Transaction.within(running.engine, writing, SYSTEM, Hooks(), running.new_id) as tx,
+        ):
             for ask in asks:
                 await tx.write(ask)
 
@@ -373,8 +376,7 @@ async def open_shop(url: str, filled: Iterator[Create]) -> Shop:
     settings = Settings(database_url=url, secret_key="twins " * 8, log_level="error", connections=1)
     running = await app.start(settings, extend=True)
     running.engine.clock = lambda: NOW
-    async with running.store.transaction() as writing:
-        tx = Transaction(running.engine, writing, SYSTEM, Hooks(), running.new_id)
+    async with Transaction.begin(running.engine, SYSTEM, Hooks(), running.new_id) as tx:
         for row in filled:
             await tx.write(row)
         tokens: dict[str, str | None] = {"anonymous": None}

@@ -30,8 +30,8 @@ class House:
 
     async def act(self, actor: Actor, work: Callable[[Transaction], Awaitable[Any]]) -> Any:
         """Do some work in one transaction as an actor."""
-        async with self.engine.store.transaction() as writing:
-            return await work(Transaction(self.engine, writing, actor, self.hooks, self.new_id))
+        async with Transaction.begin(self.engine, actor, self.hooks, self.new_id) as tx:
+            return await work(tx)
 
 
 Build = Callable[..., Awaitable[House]]

@@ -396,11 +396,11 @@ class Accounts:
         elsewhere = f"{secrets.token_hex(16)}@{domain[-200:].lstrip('.-')}"
         try:
             async with self._engine.store.transaction() as writing:
-                quiet = Transaction(self._engine, writing, SYSTEM, Hooks(), self._new_id)
-                await quiet.write(Update(self._user.name, owner, {"email": elsewhere}))
+                async with Transaction.within(self._engine, writing, SYSTEM, Hooks(), self._new_id) as quiet:
+                    await quiet.write(Update(self._user.name, owner, {"email": elsewhere}))
                 actor = Actor(opening.key, system=True)
-                tx = Transaction(self._engine, writing, actor, self._hooks, self._new_id)
-                await self._add(tx, opening.key, {**opening.values, "email": opening.email}, password_hash)
+                async with Transaction.within(self._engine, writing, actor, self._hooks, self._new_id) as tx:
+                    await self._add(tx, opening.key, {**opening.values, "email": opening.email}, password_hash)
                 raise _Undone
         except (_Undone, NotFound):
             return

@@ -175,12 +175,14 @@ class User(Model):
 
 
 def all_annotations(model: type) -> dict[str, Any]:
-    """The annotations of a model and its bases, bases first, unresolved."""
-    found: dict[str, Any] = {}
-    for cls in reversed(model.__mro__):
-        if isinstance(cls, ModelMeta):
-            found.update({k: v for k, v in inspect.get_annotations(cls).items() if not k.startswith("__")})
-    return found
+    """The annotations of a model and its bases, bases first, unresolved; looked for once."""
+    if "__annotated__" not in model.__dict__:
+        found: dict[str, Any] = {}
+        for cls in reversed(model.__mro__):
+            if isinstance(cls, ModelMeta):
+                found.update({k: v for k, v in inspect.get_annotations(cls).items() if not k.startswith("__")})
+        type.__setattr__(model, "__annotated__", found)
+    return cast(dict[str, Any], model.__dict__["__annotated__"])
 
 
 def all_defaults(model: type) -> dict[str, Any]:

@@ -171,7 +171,7 @@ class Existing:
     """Names of the class that mean a field of another name: `author_id` is `author`."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Entity:
     """One declared model, resolved. Filled by `declare` while relations are tied, never changed afterwards."""
 

@@ -447,6 +447,9 @@ class Check:
     lock: bool = False
     content: Record | None = None
     """What the actor sees of the row, which is its version where no column counts its changes."""
+    guard: Predicate | None = None
+    """A condition of the developer's own that is looked at on the same row; it decides what is told, not what is found.
+    """
 
     @property
     def versioned(self) -> bool:

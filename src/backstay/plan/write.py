@@ -130,7 +130,7 @@ def _shape_update(ask: Update, schema: Schema, actor: Actor, limits: Limits) -> 
     condition = both(rule, *_write_rules(resolver, entity, written))
     sets, set_params = _sets(schema, actor, limits, entity, ask.sets)
     after, kept = _after(schema, actor, limits, entity, condition)
-    before = _before(schema, actor, limits, entity, condition, kept)
+    before = _before(schema, actor, limits, entity, condition, ask.guard, kept)
     sight = _sight(schema, actor, limits, names, unsaid)
     return Shape("update", entity, names, before, after, sight, tuple(resolver.decisions), sets, set_params, unsaid)
 
@@ -138,7 +138,7 @@ def _shape_update(ask: Update, schema: Schema, actor: Actor, limits: Limits) -> 
 def _shape_delete(ask: Delete, schema: Schema, actor: Actor, limits: Limits) -> Shape:
     entity = schema.entities[ask.model]
     resolver = Resolver(schema, actor, limits)
-    before = _before(schema, actor, limits, entity, permit(resolver, entity, "delete"))
+    before = _before(schema, actor, limits, entity, permit(resolver, entity, "delete"), ask.guard)
     return Shape("delete", entity, _NOTHING, before, After(), {}, tuple(resolver.decisions))
 
 
@@ -150,9 +150,9 @@ def shape_key(ask: Write, actor: Actor) -> Hashable:
             return "create", ask.model, frozenset(ask.values), linked, ask.key is not None, actor.standing
         case Update():
             sets = tuple(ask.sets.items())
-            return "update", ask.model, frozenset(ask.values), sets, ask.whole, actor.standing
+            return "update", ask.model, frozenset(ask.values), sets, ask.guard, ask.whole, actor.standing
         case Delete():
-            return "delete", ask.model, actor.standing
+            return "delete", ask.model, ask.guard, actor.standing
 
 
 def plan_write(ask: Write, shape: Shape, actor: Actor, key: Any, now: datetime) -> WritePlan:
@@ -473,19 +473,26 @@ def _links(shape: Shape, given: Mapping[str, Any], members: tuple[Members, ...])
 
 
 def _before(
-    schema: Schema, actor: Actor, limits: Limits, entity: Entity, condition: Condition, kept: Sequence[Kept] = ()
+    schema: Schema, actor: Actor, limits: Limits, entity: Entity, condition: Condition, guard: Condition,
+    kept: Sequence[Kept] = (),
 ) -> Check:  # fmt: skip
-    """The row before the change: the rule on it with `new(...)` left open, and the values that `old(...)` keeps."""
+    """The row before the change: the rule on it with `new(...)` left open, and the values that `old(...)` keeps.
+
+    The guard is asked of the same row, unless it looks at others: those are read again once this one is held.
+    """
     resolver = Resolver(schema, actor, limits)
     frame = resolver.frame(entity)
     rule = resolver.predicate(_open(normal(condition)), [frame], viewer=False)
     source = resolver.source(frame, ANYONE, viewer=not actor.system)
     captured = tuple(resolver.kept(one, frame) for one in kept)
     content = None if entity.version else content_of(resolver, frame)
+    holds = None if guard == ANYONE else resolver.predicate(normal(guard), [frame], viewer=False)
+    holds = None if holds is None or looks_beyond(holds) else holds
     key = _key(resolver, entity)
     source = replace(source, where=every(source.where, rule))
     return Check(
-        source, key, tuple(resolver.params), stored(entity, frame.scope), captured, lock=True, content=content
+        source, key, tuple(resolver.params), stored(entity, frame.scope), captured, lock=True, content=content,
+        guard=holds,
     )  # fmt: skip
 
 

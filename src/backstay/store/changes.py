@@ -97,11 +97,13 @@ class ChangeLog:
                 return removed
 
 
-def appending(dialect: Dialect, first: int = 0) -> str:
-    """The statement that keeps one change; its parameters are `appended` and begin at `first`."""
+def appending(dialect: Dialect, number: int = 1) -> str:
+    """The statement that keeps so many changes, in order; its parameters are `appended` of each."""
     kinds: tuple[SlotKind, ...] = ("bigint", "text", "text", "text", "bigint", "text", "text", "text", "text")
-    slots = ", ".join(dialect.slot(first + at, kind) for at, kind in enumerate(kinds))
-    return f'INSERT INTO "_changes" ({_COLUMNS.partition(", ")[2]}) VALUES ({slots})'
+    rows = (
+        ", ".join(dialect.slot(row * len(kinds) + at, kind) for at, kind in enumerate(kinds)) for row in range(number)
+    )
+    return f'INSERT INTO "_changes" ({_COLUMNS.partition(", ")[2]}) VALUES {", ".join(f"({row})" for row in rows)}'
 
 
 def appended(

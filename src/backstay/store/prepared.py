@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from typing import Any, TypeVar, cast
 
 from backstay.model.field import Entity, Field
@@ -114,10 +113,9 @@ class EntityWrites:
         name = f"{entity.name}.{relation.name}"
         return self._once("many_let_go", name, lambda: rows.many_let_go(entity, relation, self.dialect))
 
-    @cached_property
-    def appending(self) -> str:
-        """The statement that keeps one change."""
-        return appending(self.dialect)
+    def appending(self, number: int) -> str:
+        """The statement that keeps so many changes."""
+        return self._once("appending", str(number), lambda: appending(self.dialect, number))
 
     def _once(self, kind: str, name: str, make: Callable[[], T]) -> T:
         if (known := self._known.get((kind, name))) is None:

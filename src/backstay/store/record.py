@@ -6,23 +6,73 @@ existing application are instances of its own class, made by the form that came 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from functools import cache
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from typing import Any
+from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from backstay.model.field import Entity
 from backstay.model.symbol import is_record, key_of
-from backstay.model.value import Kind, Unfit, as_python, parse, plain
+from backstay.model.value import Kind, Money, Unfit, as_python, parse, plain
 from backstay.plan.actor import Actor
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a field comes out of a stored record: what makes its JSON canonical, and what own code sees of that."""
+
+    reads: Callable[[Any], Any] | None
+    shows: Callable[[Any], Any] | None
+    sealed: bool
+    target: Entity | None
 
 
 def canonical(entity: Entity, raw: Mapping[str, Any], *, sealed: bool = False) -> dict[str, Any]:
     """The stored fields of a record from its JSON; its encrypted values as they are, where they are still sealed."""
-    return {
-        name: raw[name] if sealed and part.kind.sealed else _canonical(part.kind, raw[name])
-        for name, part in entity.fields.items() if name in raw
-    }  # fmt: skip
+    values = {}
+    for name, way in _ways(entity).items():
+        if name in raw:
+            value = raw[name]
+            stays = value is None or way.reads is None or (sealed and way.sealed)
+            values[name] = value if stays else way.reads(value)  # type: ignore[misc]
+    return values
+
+
+_WAYS: WeakKeyDictionary[Entity, dict[str, _Way]] = WeakKeyDictionary()
+_AS_THEY_ARE = frozenset(("text", "integer", "boolean", "uuid", "json", "enum"))
+"""The kinds that JSON holds in their canonical form."""
+
+
+def _ways(entity: Entity) -> dict[str, _Way]:
+    if (known := _WAYS.get(entity)) is None:
+        known = _WAYS[entity] = {
+            name: _Way(_reads(part.kind), _shows(entity, name), part.kind.sealed, part.target)
+            for name, part in entity.fields.items()
+        }
+    return known
+
+
+def _reads(kind: Kind) -> Callable[[Any], Any] | None:
+    """What makes the JSON of a stored value canonical. What we have stored was checked when it came."""
+    if kind.stored is not None:
+        return partial(_canonical, kind)
+    if kind.name in _AS_THEY_ARE:
+        return None
+    if kind.name == "money":
+        return lambda raw: Money(raw["amount"], raw["currency"])
+    return partial(parse, _stored(kind))
+
+
+def _shows(entity: Entity, name: str) -> Callable[[Any], Any] | None:
+    """What makes of a canonical value what own code sees."""
+    part = entity.fields[name]
+    if part.target is not None:
+        return partial(reference, part.target)
+    if part.kind.name == "uuid":
+        return UUID
+    return partial(as_python, part.kind) if part.kind.name in ("enum", "list") else None
 
 
 def _canonical(kind: Kind, raw: Any) -> Any:
@@ -44,12 +94,12 @@ def _stored(kind: Kind) -> Kind:
 
 def instance(entity: Entity, values: Mapping[str, Any]) -> Any:
     """A record as the user's own code sees it, from canonical values."""
-    return _made(entity, {name: _seen(entity, name, value) for name, value in values.items()})
+    ways = _ways(entity)
+    return _made(entity, {name: _seen(ways[name], value) for name, value in values.items()})
 
 
-def _seen(entity: Entity, name: str, value: Any) -> Any:
-    part = entity.fields[name]
-    return as_python(part.kind, value) if part.target is None else reference(part.target, value)
+def _seen(way: _Way, value: Any) -> Any:
+    return value if value is None or way.shows is None else way.shows(value)
 
 
 def reference(entity: Entity, key: Any) -> Any:
@@ -64,12 +114,13 @@ def whoever(user: Entity, actor: Actor) -> Any:
 
 def load(entity: Entity, raw: Mapping[str, Any]) -> Any:
     """A record from its JSON, with whatever was expanded in it."""
-    expanded = {name for name, part in entity.fields.items() if part.target and isinstance(raw.get(name), dict)}
-    stored = canonical(entity, {name: value for name, value in raw.items() if name not in expanded})
-    values = {name: _seen(entity, name, value) for name, value in stored.items()}
+    ways, values = _ways(entity), {}
     for name, value in raw.items():
-        if name in expanded:
-            values[name] = load(cast(Entity, entity.fields[name].target), value)
+        if (way := ways.get(name)) is not None:
+            if way.target is not None and isinstance(value, dict):
+                values[name] = load(way.target, value)
+            else:
+                values[name] = _seen(way, value if value is None or way.reads is None else way.reads(value))
         elif name in entity.to_many:
             values[name] = [load(entity.to_many[name].target, item) for item in value]
         elif (computed := entity.computed.get(name)) is not None:

@@ -446,12 +446,14 @@ class Compiler:
 
 
 def compile_check(check: Check, dialect: Dialect) -> tuple[str, Encoders]:
-    """The statement that finds the row of a check: its version, its fields as JSON, and the values kept from it."""
+    """The statement that finds the row of a check: its version, its fields as JSON, what is kept of it, its guard."""
     compiler = Compiler(dialect, check.params)
     source = check.source
     output = compiler.record(check.output) if check.output is not None else "NULL"
     captured = [compiler.expr(expr) for expr in check.captured]
     columns = [compiler.version(source, check.content) if check.versioned else "NULL", output, *captured]
+    if check.guard is not None:
+        columns.append(f"CASE WHEN {compiler.predicate(check.guard)} THEN 1 ELSE 0 END")
     where = compiler.where(source)
     identity = compiler.identity(source.entity, source.scope, check.key)
     text = f"SELECT {', '.join(columns)} FROM {compiler.table(source)}{where} {'AND' if where else 'WHERE'} {identity}"

@@ -60,6 +60,18 @@ class Hooks:
         self.by_moment.setdefault((moment, entity), []).append(hook)
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of one change: the key of the record, and its row as JSON where that is all there is to it.
+
+    `rows` is how many statements had changed rows then: where there are more now, the row may be another one.
+    """
+
+    key: Any
+    row: Any
+    rows: int
+
+
 class KeyTaken(Conflict):
     """There is a record with the id that was chosen for a new one."""
 
@@ -105,12 +117,23 @@ class Transaction:
 
         With an `attempt` it is one of a request that carries a key.
         """
-        async with carrying(engine.store, attempt) as writing:
-            tx = cls(engine, writing, actor, hooks, new_id)
+        async with (
+            carrying(engine.store, attempt) as writing,
+            cls.within(engine, writing, actor, hooks, new_id) as tx,
+        ):
             yield tx
-            tx._whole.end()
         if tx._writer.wrote:
             engine.store.ring()
+
+    @classmethod
+    @asynccontextmanager
+    async def within(
+        cls, engine: Engine, writing: Writing, actor: Actor, hooks: Hooks, new_id: Callable[[], str]
+    ) -> AsyncIterator[Transaction]:
+        """A part of what somebody else has begun, and commits or undoes: all of it is written where the block ends."""
+        tx = cls(engine, writing, actor, hooks, new_id)
+        yield tx
+        await tx._whole.end()
 
     @property
     def me(self) -> Any:
@@ -194,17 +217,18 @@ class Transaction:
         """Add a record: `await tx.create(Review(product=p, stars=5, text="…"))`. Returns it as it was stored.
 
         Raises `Invalid` with every wrong value, `Denied` where the rule forbids it, `Conflict` where a value is
-        taken. Three round trips, and one more for each rule that looks at other records.
+        taken. One round trip, and one more for each record it refers to and for a rule on the new row; above the rules
+        there is only the one. After it, one more where hooks wrote, or fields are computed or encrypted.
         """
         entity = self._engine.schema.of(type(record))
-        key = await self.write(Create(entity.name, said_of(entity, record, everything=self.actor.system)))
-        return await self.as_system.get(type(record), key)
+        return await self._written(record, Create(entity.name, said_of(entity, record, everything=self.actor.system)))
 
     async def update(self, record: M, *, where: Where[M] | None = None, **values: Setting[M]) -> M:
         """Change a record. With `where` it is guarded: 412 `precondition_failed` unless it holds at that moment.
 
         A value may be an expression over the record as it stands in the database, so that nothing is lost
         between reading and writing: `await tx.update(p, stock=lambda p: p.stock - 1, where=lambda p: p.stock > 0)`.
+        Returns it as it is stored then. Two round trips, and more for the same reasons as `create`.
         """
         entity = self._engine.schema.of(type(record))
         lifted: list[Any] = []
@@ -214,8 +238,14 @@ class Transaction:
         sets = {name: operand(value(symbol)) for name, value in values.items() if callable(value)}
         plain = {name: value for name, value in values.items() if name not in sets}
         key = _key_of(entity, record)
-        await self.write(Update(entity.name, key, plain, guard, tuple(lifted), sets=sets))
-        return await self.as_system.get(type(record), key)
+        return await self._written(record, Update(entity.name, key, plain, guard, tuple(lifted), sets=sets))
+
+    async def _written(self, record: M, ask: Create | Update) -> M:
+        """The record as it stands after a change: what the statement gave, or read again where more was written."""
+        written = await self._whole.carry_out(self._write(ask))
+        if written.row is None or written.rows != self._writer.rows:
+            return await self.as_system.get(type(record), written.key)
+        return cast(M, load(self._engine.schema.entities[ask.model], msgspec.json.decode(written.row)))
 
     async def delete(self, record: M, *, where: Where[M] | None = None) -> None:
         """End a record; what refers to it decides by its `on_delete`."""
@@ -244,9 +274,9 @@ class Transaction:
         Other new records may stand inside a new one. Rules that look beyond a row are asked when all of it stands, with
         what hooks have written. Where it fails halfway the transaction can only be undone, whoever catches the error.
         """
-        return await self._whole.carry_out(self._write(ask))
+        return (await self._whole.carry_out(self._write(ask))).key
 
-    async def _write(self, ask: Create | Update | Delete) -> Any:
+    async def _write(self, ask: Create | Update | Delete) -> Written:
         if not isinstance(ask, Create):
             return await self._write_one(ask)
         nest = Unfolding(self._engine.limits).unfold(self._engine.schema.entities[ask.model], ask)
@@ -254,15 +284,15 @@ class Transaction:
             check_nest(nest, lambda one: self._engine.shape(one, self.actor).shape)
         return await self._write_nest(nest, {})
 
-    async def _write_nest(self, nest: Nest, linked: Mapping[str, Any]) -> Any:
+    async def _write_nest(self, nest: Nest, linked: Mapping[str, Any]) -> Written:
         """A new record after those that it refers to, and before those that refer to it."""
         keys = {}
         for name, inner in nest.first:
             with self._whole.placed(name):
-                keys[name] = await self._write_nest(inner, {})
+                keys[name] = (await self._write_nest(inner, {})).key
         return await self._write_one(nest.tied(keys, linked), nest.then)
 
-    async def _write_one(self, ask: Create | Update | Delete, then: Sequence[tuple[str, Nest]] = ()) -> Any:
+    async def _write_one(self, ask: Create | Update | Delete, then: Sequence[tuple[str, Nest]] = ()) -> Written:
         engine = self._engine
         prepared = engine.shape(ask, self.actor)
         key = self._new_id() if isinstance(ask, Create) and ask.key is None else ask.key
@@ -276,7 +306,7 @@ class Transaction:
 
     async def _carry_out(
         self, plan: WritePlan, ask: Create | Update | Delete, prepared: PreparedShape, then: Sequence[tuple[str, Nest]]
-    ) -> Any:
+    ) -> Written:
         engine, entity, key = self._engine, plan.entity, plan.key
         old: dict[str, Any] = {}
         before: Any = None
@@ -284,7 +314,8 @@ class Transaction:
         kept: Sequence[Any] = ()
         if plan.before is not None:
             version, before, kept = await self._row_before(plan, ask, prepared.check(plan.before))
-            old = canonical(entity, msgspec.json.decode(before), sealed=True)
+            if entity.search or self._hooked("before", plan) or self._hooked("after", plan):
+                old = canonical(entity, msgspec.json.decode(before), sealed=True)
         if plan.action == "create":
             for name, part in entity.fields.items():
                 if part.default is not None and part.default.source == "sequence" and plan.values.get(name) is None:
@@ -311,18 +342,20 @@ class Transaction:
             change = engine.writes.removal(entity)
             values = change.values({"id": key})
         row = await self._writer.write(change, values, entity, plan.action, key, before, version)
+        rows_written = self._writer.rows
         if plan.action == "create" and entity.existing is not None:
             plan.values.update(canonical(entity, msgspec.json.decode(row)))
             key = plan.values["id"]
         for members in plan.members:
             await self._set_members(members, key, prepared)
-        followed = bool(then) or (f"after_{plan.action}", entity.name) in self._hooks.by_moment
+        followed = bool(then) or bool(self._hooked("after", plan))
         await self._ask_after(plan, key, kept, prepared, followed=followed)
         for place, inner in then:
             with self._whole.placed(place):
                 await self._write_nest(inner, dict.fromkeys(inner.ask.linked, key))
         await self._run_hooks("after", plan, old)
-        return key
+        whole = entity.logged and not entity.computed and not entity.sealed
+        return Written(key, row if whole else None, rows_written)
 
     async def _ask_after(
         self, plan: WritePlan, key: Any, kept: Sequence[Any], prepared: PreparedShape, *, followed: bool
@@ -357,17 +390,23 @@ class Transaction:
 
     async def _row_before(self, plan: WritePlan, ask: Any, before: Prepared) -> tuple[int, Any, Sequence[Any]]:
         """The version and the row as JSON, and what is kept of it; the guard is looked at."""
-        found = await self._check(before, (plan.key,))
+        assert plan.before is not None
+        found = await self._check(before, (*plan.guard_values, plan.key))
         if not found:
             await self._diagnose(plan)
         version, text, *kept = found[0]
         version = version if plan.entity.version else content_version(version)
         if ask.version is not None and ask.version != version:
             raise Stale()
-        if ask.guard != ANYONE:
+        if plan.before.guard is not None:
+            holds = bool(kept.pop())
+        elif ask.guard != ANYONE:
             guard = self._engine.guard(ask.guard, plan.entity, self.actor)
-            if not await self._holds(guard, (*ask.guard_values, plan.key)):
-                raise Problem("The guard no longer holds.", code="precondition_failed")
+            holds = await self._holds(guard, (*plan.guard_values, plan.key))
+        else:
+            holds = True
+        if not holds:
+            raise Problem("The guard no longer holds.", code="precondition_failed")
         return version, text, kept
 
     async def _diagnose(self, plan: WritePlan) -> None:
@@ -387,9 +426,12 @@ class Transaction:
     async def _holds(self, check: Prepared, values: Sequence[Any], kept: Sequence[Any] = ()) -> bool:
         return bool(await self._check(check, values, kept))
 
+    def _hooked(self, when: Literal["before", "after"], plan: WritePlan) -> Sequence[Hook]:
+        moment: Any = f"{when}_{plan.action}"
+        return self._hooks.by_moment.get((moment, plan.entity.name), ())
+
     async def _run_hooks(self, when: Literal["before", "after"], plan: WritePlan, old: Mapping[str, Any]) -> None:
-        hooks = self._hooks.by_moment.get((f"{when}_{plan.action}", plan.entity.name))  # type: ignore[arg-type]
-        if not hooks:
+        if not (hooks := self._hooked(when, plan)):
             return
         old = opened_values(self._engine.keys, plan.entity, plan.key, old)
         record = instance(plan.entity, {**old, **plan.values})

@@ -72,7 +72,8 @@ class Whole:
             except Problem as problem:
                 raise (problem.placed(place) if place else problem) from None
 
-    def end(self) -> None:
-        """Raise what failed halfway and was caught, so that nothing of it becomes true."""
+    async def end(self) -> None:
+        """The last step before it becomes true; raises what failed halfway and was caught, so that nothing does."""
         if self.failed is not None:
             raise self.failed
+        await self.writer.flush()

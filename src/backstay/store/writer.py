@@ -17,6 +17,8 @@ from backstay.store.changes import Action, WriteAction, appended, microseconds
 from backstay.store.engine import Engine
 from backstay.store.port import Taken, Writing
 
+_TOGETHER = 50
+
 
 class Writer:
     """Writes rows in one transaction, in the name of an actor; `wrote` tells whether there is anything to tell.
@@ -31,6 +33,7 @@ class Writer:
         self._writing = writing
         self._actor = None if actor is None else str(actor)
         self._now = engine.clock()
+        self._kept: list[Sequence[Any]] = []
 
     async def write(
         self, change: rows.RowWrite, values: Sequence[Any], entity: Entity, action: WriteAction, key: Any,
@@ -138,13 +141,22 @@ class Writer:
     async def reset(self, model: str) -> None:
         """Keep that a statement of own code wrote to a model, nobody knows what."""
         self.wrote = True
+        self.rows += 1
         await self._keep(model, "", "reset", 0, None, None)
 
     async def _keep(
         self, model: str, key: str, action: Action, version: int, old: Any, new: Any, fact: str = ""
     ) -> None:  # fmt: skip
-        kept = appended(self._now, model, key, action, version, old, new, self._actor, fact)
-        await self._writing.run(self._engine.writes.appending, kept)
+        self._kept.append(appended(self._now, model, key, action, version, old, new, self._actor, fact))
+        # Where statements keep their changes themselves, all are kept at once, else they would change their order.
+        if self._engine.store.dialect.logs_inside or len(self._kept) == _TOGETHER:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Keep the changes that wait to be kept together. One statement, before the transaction ends."""
+        if self._kept:
+            kept, self._kept = self._kept, []
+            await self._writing.run(self._engine.writes.appending(len(kept)), [value for one in kept for value in one])
 
 
 def _text(value: Any) -> str | None:
