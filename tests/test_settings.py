@@ -1,10 +1,15 @@
 """Settings that cannot be right end the start with a sentence that names them, and secrets are not shown."""
 
+import os
 from base64 import b64encode, urlsafe_b64encode
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+from typing import Any
 
 import pytest
 
-from backstay.settings import Settings, keys_of, read_settings
+from backstay.settings import Settings, keys_of, read_settings, secret_of
 
 KEY, OTHER = bytes(range(32)), b"\xfb\xff" * 16
 BASE64, HEX = b64encode(OTHER).decode(), KEY.hex()
@@ -46,9 +51,76 @@ def test_a_bad_key_is_refused_and_not_shown(text: str, said: str) -> None:
 
 
 def test_secrets_are_not_in_what_is_printed() -> None:
-    settings = Settings(secret_key="x" * 40, encryption_keys=f"a:{BASE64}")
-    assert "x" * 40 not in repr(settings)
-    assert BASE64 not in repr(settings)
+    settings = Settings(
+        secret_key="x" * 40, encryption_keys=f"a:{BASE64}", database_url="postgresql://shop:hunter2@db/shop"
+    )
+    for secret in ("x" * 40, BASE64, "hunter2"):
+        assert secret not in repr(settings)
+
+
+UNSAFE = [
+    ({"SECRET_KEY": "x" * 31}, "SECRET_KEY must have at least 32 characters"),
+    ({"SECRET_KEY": "x" * 64}, "SECRET_KEY can be guessed"),
+    ({"SECRET_KEY": "changeme" * 8, "BACKSTAY_ENV": "production"}, "SECRET_KEY can be guessed"),
+    ({"BACKSTAY_ENV": "debug"}, "BACKSTAY_ENV is development or production"),
+    ({"BACKSTAY_TRUSTED_PROXIES": "0.0.0.0/0"}, "is everybody"),
+    ({"BACKSTAY_ENCRYPTION_KEYS": "a:" + "00" * 16}, "must be 32 bytes"),
+    ({"BACKSTAY_IDEMPOTENCY_HOURS": "1"}, "BACKSTAY_IDEMPOTENCY_HOURS must be at least 24"),
+    ({"BACKSTAY_ACCESS_MINUTES": "0"}, "BACKSTAY_ACCESS_MINUTES must be at least 1"),
+    ({"LOG_LEVEL": "none"}, "LOG_LEVEL is"),
+]
+
+
+@pytest.mark.parametrize(("environment", "said"), UNSAFE)
+def test_what_is_unsafe_ends_the_start(environment: dict[str, str], said: str) -> None:
+    with pytest.raises(ValueError, match=said) as caught:
+        read_settings(environment)
+    assert environment.get("SECRET_KEY", "nothing of it") not in str(caught.value)
+
+
+def test_nothing_set_is_production_without_a_default_secret(tmp_path: Path) -> None:
+    settings = read_settings({}, folder=str(tmp_path))
+    assert (settings.env, settings.development, settings.secret_key) == ("production", False, "")
+    first, second = (Settings(data=str(tmp_path / name)) for name in "ab")
+    assert len(secret_of(first)) == len(secret_of(second)) == 64
+    assert secret_of(first) == secret_of(first) != secret_of(second)
+
+
+def test_the_secret_that_is_made_is_for_its_owner_alone(tmp_path: Path) -> None:
+    made = tmp_path / "data" / "secret.key"
+    before = os.umask(0)
+    try:
+        secret_of(Settings(data=str(made.parent)))
+    finally:
+        os.umask(before)
+    assert [oct(one.stat().st_mode & 0o777) for one in (made, made.parent)] == ["0o600", "0o700"]
+    made.chmod(0o640)
+    with pytest.raises(ValueError, match=r"can be read by others .* chmod 600"):
+        secret_of(Settings(data=str(made.parent)))
+
+
+@pytest.mark.parametrize("text", ["", "\n", "half of one"])
+def test_a_file_that_holds_no_secret_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "secret.key").write_text(text)
+    with pytest.raises(ValueError, match="is no secret"):
+        secret_of(Settings(data=str(tmp_path)))
+
+
+def test_processes_that_begin_at_once_have_one_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each finds no file and makes one, at the same moment: the first to finish wins, and nobody reads half of it."""
+    settings, makers = Settings(data=str(tmp_path)), 8
+    together, write = Barrier(makers), os.fdopen
+
+    def slow(*arguments: Any) -> Any:
+        together.wait(30)  # the file is there by now, and empty
+        return write(*arguments)
+
+    monkeypatch.setattr(os, "fdopen", slow)
+    with ThreadPoolExecutor(makers) as pool:
+        found = set(pool.map(lambda _: secret_of(settings), range(makers)))
+    assert len(found) == 1
+    assert [one.name for one in tmp_path.iterdir()] == ["secret.key"]
+    assert len(found.pop()) == 64
 
 
 def test_hosts_origins_and_proxies_are_lists_in_one_form() -> None:

@@ -11,6 +11,7 @@ import re
 import secrets
 from base64 import b64decode
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_network
 from pathlib import Path
@@ -70,13 +71,14 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
     "BACKSTAY_CONNECTIONS": ("connections", "How many connections one process holds to PostgreSQL."),
 }
 """Every variable that is read: the setting it fills and what it is for. The settings page is made from it."""
+SHORTEST_SECRET, VARIED_SECRET = 32, 8  # characters, and different ones
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The settings of one process."""
 
-    database_url: str = ""
+    database_url: str = field(default="", repr=False)
     secret_key: str = field(default="", repr=False)
     encryption_keys: str = field(default="", repr=False)
     host: str = "127.0.0.1"
@@ -134,25 +136,45 @@ def read_settings(environment: Mapping[str, str] | None = None, *, folder: str =
         raise ValueError("BACKSTAY_ACCESS_MINUTES must be at least 1.")
     if settings.idempotency_hours < 24:
         raise ValueError("BACKSTAY_IDEMPOTENCY_HOURS must be at least 24.")
-    if settings.secret_key and len(settings.secret_key) < 32:
-        raise ValueError("SECRET_KEY must have at least 32 characters.")
+    if settings.secret_key and len(settings.secret_key) < SHORTEST_SECRET:
+        raise ValueError(f"SECRET_KEY must have at least {SHORTEST_SECRET} characters.")
+    if not settings.development and settings.secret_key and len(set(settings.secret_key)) < VARIED_SECRET:
+        raise ValueError("SECRET_KEY can be guessed: make one with `openssl rand -hex 32`.")
     keys_of(settings)
     return settings
 
 
 def secret_of(settings: Settings) -> bytes:
-    """The secret of the application: the one that is set, else one generated once into the data folder (mode 600)."""
+    """The secret of the application: the one that is set, else one generated once into the data folder (mode 600).
+
+    Raises `ValueError` for a file that is too short to be one, and for one that others may read.
+    """
     if settings.secret_key:
         return settings.secret_key.encode()
     path = Path(settings.data) / "secret.key"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        _make_secret(path)
+    secret = path.read_bytes().strip()
+    if len(secret) < SHORTEST_SECRET:
+        raise ValueError(f"{path} is no secret: it has less than {SHORTEST_SECRET} characters. Restore or remove it.")
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        raise ValueError(f"{path} can be read by others than its owner: chmod 600 {path}")
+    return secret
+
+
+def _make_secret(path: Path) -> None:
+    """Make the file appear whole, or find that another process was quicker: none of them reads half a secret."""
+    made = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
-        return path.read_bytes().strip()
-    with os.fdopen(handle, "w") as file:
-        file.write(secrets.token_hex(32))
-    return path.read_bytes().strip()
+        with os.fdopen(os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(made, path)
+    finally:
+        made.unlink(missing_ok=True)
 
 
 def keys_of(settings: Settings) -> list[tuple[str, bytes]]:

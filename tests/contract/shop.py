@@ -43,7 +43,7 @@ class Shop:
         self.shelf: list[str] = []
         self._environment = {
             "DATABASE_URL": database or f"sqlite:///{folder}/shop.db", "BACKSTAY_DATA": str(folder / "data"),
-            "SECRET_KEY": "k" * 40, "LOG_LEVEL": "error", "BACKSTAY_ACCESS_MINUTES": "600",
+            "SECRET_KEY": "of the shop that is explored " * 2, "LOG_LEVEL": "error", "BACKSTAY_ACCESS_MINUTES": "600",
             "BACKSTAY_RATE_LIMITS": "; ".join(f"{name}=100000/minute" for name in RATES),
         }  # fmt: skip
         asyncio.run(self._fill())

@@ -50,13 +50,13 @@ def with_app(app: App, work: Callable[[Running], Awaitable[T]], *, extend: bool 
     import asyncio
 
     from backstay.errors import Problem
-    from backstay.settings import read_settings
+    from backstay.settings import read_settings, secret_of
 
-    if app.settings is None:
-        try:
-            app.settings = read_settings()
-        except ValueError as error:
-            raise click.ClickException(str(error)) from None
+    try:
+        app.settings = app.settings or read_settings()
+        secret_of(app.settings)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
 
     async def run() -> T:
         running = await app.start(extend=extend)
