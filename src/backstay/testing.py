@@ -183,7 +183,7 @@ class Trial:
             raise RuntimeError(f"{self.app.name} is started already: one trial at a time.")
         new_id = uuid7_maker(lambda: int(self.clock().timestamp() * 1000), count().__next__)
         # The cheapest passwords there are, for tests that sign up and log in.
-        passwords = Passwords(memory_kib=8, rounds=1, at_once=1)
+        passwords = Passwords(memory_kib=8, rounds=1, at_once=1, blur_ms=0)
         await self.app.start(
             self._settings, extend=True, store=self._store, clock=self.clock, new_id=new_id, passwords=passwords,
             wire=self.http,

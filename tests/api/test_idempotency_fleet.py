@@ -169,8 +169,8 @@ async def drill(folder: Path, database: str, planted: str = "", before: str = ""
     file = folder / "items.py"
     file.write_text(FILE + planted)
     environment = {
-        "DATABASE_URL": database, "SECRET_KEY": "of a whole fleet of processes " * 2, "LOG_LEVEL": "error", "BACKSTAY_ACCESS_MINUTES": "600",
-        "BACKSTAY_DATA": str(folder / "data"),
+        "DATABASE_URL": database, "SECRET_KEY": "of a whole fleet " * 2, "LOG_LEVEL": "error",
+        "BACKSTAY_ACCESS_MINUTES": "600", "BACKSTAY_DATA": str(folder / "data"),
     }  # fmt: skip
     app = load_app(str(file))
     settings = read_settings({**os.environ, **environment})

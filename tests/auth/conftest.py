@@ -99,7 +99,7 @@ class World:
 
     def process(self) -> Accounts:
         """The accounts as another process of the same application has them."""
-        passwords = Passwords(memory_kib=8, rounds=1)
+        passwords = Passwords(memory_kib=8, rounds=1, blur_ms=0)
         passwords._hasher = self.hasher
         return Accounts(
             self.engine, self.hooks, self.new_id, passwords=passwords, actions=["quote"],

@@ -99,6 +99,30 @@ async def test_a_log_in_without_the_dummy_hash_would_be_caught(world: World, mon
     assert len({tuple(done) for _, done, _ in await failures(world)}) == 2
 
 
+async def test_what_must_not_tell_who_has_an_account_is_blurred(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failed log-ins and every sign-up, whatever becomes of it; and nobody who is let in waits."""
+    blurred: list[str] = []
+
+    async def blur(self: Passwords) -> None:
+        blurred.append(what)
+
+    monkeypatch.setattr(Passwords, "blur", blur)
+    what = "free"
+    await world.accounts.signup(ADA)
+    what = "taken"
+    await world.accounts.signup({**ADA, "nickname": "b"})
+    for said, email in (("another value", "new@example.com"), ("another value and taken", ADA["email"])):
+        what = said
+        with pytest.raises(Conflict):
+            await world.accounts.signup({**ADA, "email": email})
+    what = "let in"
+    await world.accounts.login(ENTRY)
+    for said, wrong in (("wrong password", {"password": "wrong horse"}), ("nobody", {"email": "nobody@example.com"})):
+        what = said
+        await outcome(world.accounts.login({**ENTRY, **wrong}))
+    assert blurred == ["free", "taken", "another value", "another value and taken", "wrong password", "nobody"]
+
+
 async def test_every_failed_log_in_asks_the_same_of_the_database(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not only as much: the same text, and no transaction."""
     texts: list[str] = []

@@ -17,7 +17,7 @@ from backstay.model.value import Unfit
 
 
 def quick(**settings: Any) -> Passwords:
-    return Passwords(memory_kib=8, rounds=1, **settings)
+    return Passwords(memory_kib=8, rounds=1, blur_ms=0, **settings)
 
 
 async def test_the_parameters_are_owasps_least() -> None:
@@ -50,6 +50,21 @@ async def test_a_hash_of_other_parameters_is_outdated() -> None:
     assert await stronger.verify(known, "correct horse")
     passwords.close()
     stronger.close()
+
+
+async def test_a_blur_is_a_moment_that_nobody_can_foretell(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    passwords = Passwords(blur_ms=20)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    for _ in range(1_000):
+        await passwords.blur()
+    assert len(set(waited)) > 900
+    assert (min(waited) < 0.001, max(waited) > 0.019, max(waited) < 0.02) == (True, True, True)
+    passwords.close()
 
 
 @pytest.mark.parametrize("password", ["12345670", "correct horse", "        ", "пароль-и-ещё", "x" * 128, "😀" * 8])

@@ -102,7 +102,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if request.param == "postgres":
         server = request.getfixturevalue("postgres")
         url = server.create("several")
-    environment = {**os.environ, "DATABASE_URL": url, "BACKSTAY_DATA": str(folder), "SECRET_KEY": "of several processes " * 2,
+    environment = {**os.environ, "DATABASE_URL": url, "BACKSTAY_DATA": str(folder), "SECRET_KEY": "of several " * 3,
                    "BACKSTAY_PASSWORD": ADA["password"], "LOG_LEVEL": "error",
                    "BACKSTAY_RATE_LIMITS": "login_per_account=;login_per_client=;refresh_per_client="}  # fmt: skip
 

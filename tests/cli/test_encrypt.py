@@ -36,7 +36,11 @@ class Desk:
     """A command line beside a database with three notes."""
 
     def __init__(self, database: str) -> None:
-        self.environment = {"DATABASE_URL": database, "SECRET_KEY": "of a command that encrypts " * 2, "LOG_LEVEL": "error"}
+        self.environment = {
+            "DATABASE_URL": database,
+            "SECRET_KEY": "of a command that encrypts " * 2,
+            "LOG_LEVEL": "error",
+        }
 
     def run(self, *words: str, keys: str = OLD) -> Result:
         environment = {**self.environment, "BACKSTAY_ENCRYPTION_KEYS": keys}

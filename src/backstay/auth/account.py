@@ -165,20 +165,14 @@ class Accounts:
             await self._tries.sign_up(opening.email, client)
         await self._check_links(opening)
         password_hash = await self.passwords.hash(opening.password)
-        if (owner := await self._find(opening.email)) is not None:
-            await self._rehearse(owner, opening, password_hash)
-            with suppress(Invalid):  # who had the address is gone since
-                async with self._transaction(opening.key) as tx:
-                    await tx.write(Create(KNOCK, {"user": owner}))
-            return
         try:
-            async with self._transaction(opening.key) as tx:
-                await self._add(tx, opening.key, {**opening.values, "email": opening.email}, password_hash)
-                for _ in range(_AS_MANY):  # as a rehearsal takes more
-                    await tx.hold(self._user.name, opening.key)
-        except Conflict as conflict:  # somebody was quicker with the same address
-            if not any(error.path == "email" for error in conflict.errors):
-                raise
+            if (owner := await self._find(opening.email)) is None:
+                await self._open(opening, password_hash)
+            else:
+                await self._rehearse(owner, opening, password_hash)
+                await self._knock(owner, opening)
+        finally:
+            await self.passwords.blur()
 
     async def login(self, body: Mapping[str, Any], client: str = "") -> SignedIn:
         """Sign in with `{"email", "password"}`. Raises `NotSignedIn` `invalid_credentials`, whatever is wrong.
@@ -194,6 +188,7 @@ class Accounts:
             known = None
         right = await self.passwords.verify(known.password_hash if known else None, entry.password or "")
         if known is None or not right:
+            await self.passwords.blur()
             raise _wrong_entry()
         newer = await self._newer(known, entry.password or "")
         async with self._transaction(known.user.id) as tx:
@@ -389,6 +384,23 @@ class Accounts:
         await tx.write(Create(self._user.name, values, key))
         if password_hash is not None:
             await tx.write(Create(CREDENTIAL, {"user": key, "password_hash": password_hash}))
+
+    async def _open(self, opening: Opening, password_hash: str) -> None:
+        """Make the account; as many statements as it takes to try one whose address is taken."""
+        try:
+            async with self._transaction(opening.key) as tx:
+                await self._add(tx, opening.key, {**opening.values, "email": opening.email}, password_hash)
+                for _ in range(_AS_MANY):
+                    await tx.hold(self._user.name, opening.key)
+        except Conflict as conflict:  # somebody was quicker with the same address
+            if not any(error.path == "email" for error in conflict.errors):
+                raise
+
+    async def _knock(self, owner: str, opening: Opening) -> None:
+        """Keep that somebody tried to open an account with the address of this user."""
+        with suppress(Invalid):  # who had the address is gone since
+            async with self._transaction(opening.key) as tx:
+                await tx.write(Create(KNOCK, {"user": owner}))
 
     async def _rehearse(self, owner: str, opening: Opening, password_hash: str) -> None:
         """Try the account with the owner of its address out of the way, and take everything back."""

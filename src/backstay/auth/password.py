@@ -14,7 +14,7 @@ import unicodedata
 from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from secrets import token_bytes
+from secrets import randbelow, token_bytes
 from typing import TypeVar
 
 from argon2 import PasswordHasher
@@ -62,12 +62,15 @@ def check_password(raw: object, address: str = "") -> str:
 class Passwords:
     """Hashes and checks passwords, `at_once` at a time (one per core), the others waiting in a bounded line.
 
-    The parameters are the least that OWASP advises: 19 MiB (`memory_kib`), two passes (`rounds`), one lane.
+    The parameters are the least that OWASP advises: 19 MiB (`memory_kib`), two passes (`rounds`), one lane. `blur_ms`
+    is how long an answer waits at the most that must not tell who has an account.
     """
 
     def __init__(
-        self, *, memory_kib: int = 19_456, rounds: int = 2, at_once: int | None = None, waiting: int = 256
-    ) -> None:
+        self, *, memory_kib: int = 19_456, rounds: int = 2, at_once: int | None = None, waiting: int = 256,
+        blur_ms: int = 20,
+    ) -> None:  # fmt: skip
+        self._blur_us = blur_ms * 1_000
         self._hasher = PasswordHasher(time_cost=rounds, memory_cost=memory_kib, parallelism=1)
         # A hash of no password, made without hashing: checking against it costs the same and finds nothing.
         salt, digest = (b64encode(token_bytes(n)).rstrip(b"=").decode() for n in (16, 32))
@@ -91,6 +94,11 @@ class Passwords:
         Raises `Unavailable` where too many are waiting.
         """
         return await self._work(lambda: self._matches(known, password))
+
+    async def blur(self) -> None:
+        """Wait for a moment that nobody can foretell, so that what differs by far less cannot be seen in one answer."""
+        if self._blur_us:
+            await asyncio.sleep(randbelow(self._blur_us) / 1_000_000)
 
     def outdated(self, known: str) -> bool:
         """Whether a hash was made with other parameters than today's, so that it should be made again."""
