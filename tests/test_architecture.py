@@ -31,8 +31,8 @@ MAKERS: dict[str, tuple[str, ...]] = {
     "WritePlan": WRITE,
     "Check": WRITE,
     "LinkCheck": WRITE,
-    "Param": ("plan/", "store/rows.py"),  # a write hands on values that a plan has checked
-    "ParamSpec": ("plan/", "store/rows.py"),
+    "Param": ("plan/", "store/rows.py", "store/many.py"),  # a write hands on values that a plan has checked
+    "ParamSpec": ("plan/", "store/rows.py", "store/many.py"),
     "Constant": ("plan/", "store/sql.py"),  # the compiler compares with it
     "Found": ENGINE,
     "Statement": COMPILER,

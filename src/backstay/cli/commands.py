@@ -11,6 +11,7 @@ from backstay.cli.encrypt import encrypt
 from backstay.cli.keys import key
 from backstay.cli.load import with_app
 from backstay.cli.migrate import migrate
+from backstay.cli.transfer import import_
 
 if TYPE_CHECKING:
     from backstay.app import Running
@@ -262,4 +263,5 @@ def outbox_retry(file: str, reaction: str, position: int) -> None:
     click.echo(f"{reaction} will be told of {position} again.")
 
 
+backstay.add_command(import_)
 backstay.add_command(migrate)

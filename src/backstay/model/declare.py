@@ -402,7 +402,7 @@ class Reader:
                        "Use str, int, float, Decimal, bool, date, time, datetime, timedelta, UUID, list, Enum, "
                        "Literal, Money, Json or another model.")  # fmt: skip
             return None
-        if "pattern" in narrow and not _linear(narrow["pattern"]):
+        if "pattern" in narrow and not linear(narrow["pattern"]):
             self.wrong(place, f"the pattern {narrow['pattern']} repeats a repetition, which can take forever.",
                        "Write it without nested * + or {}.")  # fmt: skip
         kind_format = next((f for f in formats if f not in ("json", "big")), "")
@@ -465,7 +465,7 @@ def _unwrap(hint: Any) -> tuple[Any, list[Any]]:
     return hint, extras
 
 
-def _linear(pattern: str) -> bool:
+def linear(pattern: str) -> bool:
     """Whether a regular expression has no repetition inside a repetition (the usual cause of endless matching)."""
 
     def walk(parsed: Any, repeated: bool) -> bool:

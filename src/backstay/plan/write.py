@@ -178,14 +178,14 @@ def _plan_create(ask: Create, shape: Shape, actor: Actor, key: Any, now: datetim
         values["id"] = ask.key
     for field in shape.entity.fields.values():
         if field.name not in values and not filled_by_table(field):
-            values[field.name] = _default(field, values, actor, key, now)
+            values[field.name] = default_of(field, values, actor, key, now)
     return _planned(shape, values.get("id"), values, links, members)
 
 
 def _plan_update(ask: Update, shape: Shape, actor: Actor, now: datetime) -> WritePlan:
     values = values_of(shape.names, ask.values)
     if ask.whole:
-        values = {field.name: _default(field, values, actor, ask.key, now) for field in shape.unsaid} | values
+        values = {field.name: default_of(field, values, actor, ask.key, now) for field in shape.unsaid} | values
     members = _members(shape, ask.values)
     links = _links(shape, values, members)
     for field in shape.entity.fields.values():
@@ -411,7 +411,8 @@ def parse_field(field: Field, value: Any) -> Any:
     return parse(field.kind, value)
 
 
-def _default(field: Field, values: Mapping[str, Any], actor: Actor, key: Any, now: datetime) -> Any:
+def default_of(field: Field, values: Mapping[str, Any], actor: Actor, key: Any, now: datetime) -> Any:
+    """What a new record gets in a field that is not said; nothing where the database gives it."""
     default = field.default
     if default is None or default.source == "sequence":
         return None  # a sequence is drawn by the store, in the transaction

@@ -162,6 +162,19 @@ def rates(metadata: sa.MetaData, dialect: str) -> None:
     sa.Index("ix__rates_expires_at", table.c.expires_at)
 
 
+def imports(metadata: sa.MetaData, dialect: str) -> None:
+    """How far each import of files has come, and what it has done (`store/progress.py`)."""
+    text, number = _kinds(dialect)
+    sa.Table(
+        "_imports", metadata,
+        sa.Column("name", text, primary_key=True),
+        sa.Column("place", number, nullable=False),
+        sa.Column("tally", text, nullable=False),
+        sa.Column("at", number, nullable=False),
+        sqlite_strict=True,
+    )  # fmt: skip
+
+
 def _kinds(dialect: str) -> tuple[Any, Any]:
     return (sa.Text, sa.Integer) if dialect == "sqlite" else (sa.Text(collation="C"), sa.BigInteger)
 
@@ -176,5 +189,6 @@ KEPT: tuple[Callable[[sa.MetaData, str], None], ...] = (
     deliveries,
     repeats,
     rates,
+    imports,
 )
 """Each adds one table to the metadata of a database, by the name of its dialect."""

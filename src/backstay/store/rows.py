@@ -61,7 +61,7 @@ def _of(name: str, make: Callable[[Any], Any]) -> Callable[[Mapping[str, Any]], 
     return take
 
 
-def _words_of(entity: Entity) -> Part:
+def words_of(entity: Entity) -> Part:
     """The column that search looks in."""
     names = entity.search
     return Part("_words", ParamSpec("fixed", TEXT), lambda values: search_text([values.get(name) for name in names]))
@@ -103,7 +103,7 @@ def insertion(entity: Entity, without: frozenset[str], dialect: Dialect, *, chos
     """
     parts = [part for field in entity.fields.values() if field.name not in without for part in parts_of(field)]
     if entity.search:
-        parts.append(_words_of(entity))
+        parts.append(words_of(entity))
     compiler = Compiler(dialect, [part.spec for part in parts], bare=True)
     names = ", ".join(quoted(part.column) for part in parts)
     params = ", ".join(compiler.stored(Param(at, part.spec.kind), part.spec.kind) for at, part in enumerate(parts))
@@ -121,7 +121,7 @@ def alteration(shape: Shape, names: Sequence[str], dialect: Dialect) -> RowWrite
     entity = shape.entity
     parts = [part for name in names for part in parts_of(entity.fields[name])]
     if any(name in names for name in entity.search):
-        parts.append(_words_of(entity))
+        parts.append(words_of(entity))
     first, key = len(shape.set_params), _id_of(entity)
     compiler = Compiler(dialect, [*shape.set_params, *(part.spec for part in parts), key.spec])
     sets = [f"{quoted(field.column)} = {compiler.stored(expr, field.kind)}" for field, expr in shape.sets]

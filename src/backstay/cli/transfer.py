@@ -1,0 +1,182 @@
+"""`backstay import`: files into models."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from backstay.app import App, Running
+    from backstay.transfer.importer import Importer, Tally
+
+EXIT_REJECTED = 3
+"""The exit status of `import` where rows were rejected: the others are in."""
+
+DATABASE = click.option("--database", metavar="URL", help="Where the data lives; otherwise DATABASE_URL, or ./data.")
+
+
+@click.command("import")
+@click.argument("file")
+@click.argument("data", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--map", "mapping", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A mapping file.")
+@click.option("--model", help="Without a mapping: the model whose fields the columns are called like.")
+@click.option("--as", "email", metavar="EMAIL", help="With the rights of this account; otherwise above the rules.")
+@click.option("--hooks/--no-hooks", default=True, help="Whether hooks of FILE run.")
+@click.option("--rejects", type=click.Path(dir_okay=False, path_type=Path), help="Where bad rows go.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; say what would become of the rows.")
+@click.option("--again", is_flag=True, help="Begin anew, although it was done or begun before.")
+@click.option("--batch", type=click.IntRange(1, 10_000), default=1_000, show_default=True, help="Rows a transaction.")
+@DATABASE
+@click.option("--json", "as_json", is_flag=True, help="The outcome as JSON, and no progress bar.")
+@click.pass_context
+def import_(
+    context: click.Context, file: str, data: tuple[Path, ...], mapping: Path | None, model: str | None,
+    email: str | None, hooks: bool, rejects: Path | None, dry_run: bool, again: bool, batch: int, database: str | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Bring the rows of DATA (CSV, JSON or JSON Lines) into the models of FILE; stopped, it goes on where it was."""
+    from backstay.transfer.change import BadMapping
+    from backstay.transfer.importer import Importer, Options, Stopped
+
+    app = app_of(file, database)
+    began = monotonic()
+    rejects = rejects or Path(f"{data[0].stem}.rejects.jsonl")
+
+    async def work(running: Running) -> Importer:
+        options = Options(await actor_of(running, email), hooks, dry_run, rejects, batch)
+        chosen = _mapping(app, mapping, model, data)
+        importer = Importer(chosen, data, running.engine, running.hooks, running.new_id, options)
+        with Bar("Import", show=not as_json) as bar:
+            options.told = bar.show
+            await importer.run(again=again)
+        return importer
+
+    from backstay.cli.load import with_app
+
+    try:
+        importer = with_app(app, work)
+    except (BadMapping, Stopped) as error:
+        raise click.ClickException(str(error)) from None
+    tally = importer.tally
+    if as_json:
+        import msgspec
+
+        said = msgspec.to_builtins(tally) | {
+            "resumed_at": importer.begun_at, "seconds": round(monotonic() - began, 3), "dry_run": dry_run,
+            "rejects": str(rejects) if tally.rejected and not dry_run else None,
+        }  # fmt: skip
+        del said["bytes"], said["done"]
+        click.echo(msgspec.json.format(msgspec.json.encode(said)).decode())
+    else:
+        _say(tally, importer.begun_at, rejects, dry_run, monotonic() - began)
+    if tally.rejected:
+        context.exit(EXIT_REJECTED)
+
+
+def app_of(file: str, database: str | None) -> App:
+    """The application of a file, with the database that is named."""
+    from backstay.cli.load import load_app
+
+    if database:
+        os.environ["DATABASE_URL"] = database
+    return load_app(file)
+
+
+async def actor_of(running: Running, email: str | None) -> Any:
+    """Whose rights are meant: those of an account, or those of own code."""
+    from backstay.auth.address import canonical_address
+    from backstay.model.value import Unfit
+    from backstay.plan.actor import SYSTEM, Actor
+
+    if email is None:
+        return SYSTEM
+    user = running.app.schema.user.model
+    try:
+        address = canonical_address(email)
+    except Unfit as unfit:
+        raise click.ClickException(f"{email} {unfit}.") from None
+    async with running.context_of(SYSTEM).transaction() as tx:
+        found = await tx.find(user, lambda one: one.email == address, limit=1)
+    if not found:
+        raise click.ClickException(f"There is no account {email}: backstay user create FILE {email}")
+    if found[0].disabled:
+        raise click.ClickException(f"The account {email} is disabled: backstay user disable FILE {email} --undo")
+    return Actor(str(found[0].id), frozenset(found[0].roles))
+
+
+def _mapping(app: App, mapping: Path | None, model: str | None, data: tuple[Path, ...]) -> Any:
+    from backstay.errors import nearest
+    from backstay.transfer.change import BadMapping
+    from backstay.transfer.mapping import Source, plain_mapping, read_mapping
+    from backstay.transfer.source import columns_of
+
+    if mapping is not None:
+        return read_mapping(mapping.read_text(), app.schema, mapping.name)
+    shown = [name for name, entity in app.schema.entities.items() if not entity.hidden]
+    if model not in shown:
+        hint = f'There is no model "{model}".{nearest(model, shown)}' if model else "Say which model: --model Product"
+        raise BadMapping(f"{hint} (or write a mapping file: --map mapping.toml)")
+    return plain_mapping(app.schema.entities[model], columns_of(data[0], Source()))
+
+
+def _say(tally: Tally, begun_at: int, rejects: Path, dry: bool, seconds: float) -> None:
+    """The outcome in words."""
+    if begun_at and begun_at == tally.rows:
+        click.echo("It was imported before: nothing was done. With --again it begins anew.")
+    elif begun_at:
+        click.echo(f"Went on behind row {begun_at:,}.")
+    would = "would be " if dry else ""
+    click.echo(f"{tally.rows:,} rows in {seconds:.1f} s: {tally.imported:,} {would}imported", nl=False)
+    click.echo(f", {sum(tally.skipped.values()):,} skipped, {sum(tally.rejected.values()):,} rejected.")
+    for name in dict.fromkeys((*tally.created, *tally.found, *tally.updated)):
+        made, found, updated = (of.get(name, 0) for of in (tally.created, tally.found, tally.updated))
+        click.echo(f"  {name:16} {made:>9,} created {found:>9,} found {updated:>9,} updated")
+    for title, counts in (
+        ("counted", tally.counted), ("defaults", tally.defaulted), ("skipped", tally.skipped),
+        ("rejected", tally.rejected),
+    ):  # fmt: skip
+        for reason, number in sorted(counts.items(), key=lambda one: -one[1]):
+            click.echo(f"  {title:9} {number:>9,}  {reason}")
+    if tally.rejected and not dry:
+        click.echo(f"Rejected rows are in {rejects}: correct them there, and import that file by the same mapping.")
+
+
+class Bar:
+    """A progress bar with rate and time left, on a terminal; nothing elsewhere."""
+
+    def __init__(self, title: str, *, show: bool) -> None:
+        self._title = title
+        self._progress: Any = None
+        self._task: Any = None
+        self._shown = show and sys.stderr.isatty()
+
+    def __enter__(self) -> Bar:
+        if self._shown:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._progress = Progress(
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), console=Console(stderr=True), transient=True,
+            )  # fmt: skip
+            self._progress.start()
+            self._task = self._progress.add_task(self._title, total=None, rate="")
+            self._began = monotonic()
+            self._first: int | None = None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def show(self, done: int, of: int) -> None:
+        """So many are done, of about so many."""
+        if self._progress is not None:
+            self._first = done if self._first is None else self._first
+            rate = (done - self._first) / max(monotonic() - self._began, 0.001)
+            self._progress.update(self._task, completed=done, total=of, rate=f"{rate:,.0f} rows/s" if rate else "")

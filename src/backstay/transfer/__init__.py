@@ -1,0 +1,1 @@
+"""Data comes in from files and goes out into them: import, export, seed folders."""
