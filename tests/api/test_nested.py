@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated, Any
 
 import pytest
@@ -14,6 +16,7 @@ from backstay import (
     Many,
     Model,
     Rules,
+    Transaction,
     User,
     anyone,
     current_user,
@@ -24,6 +27,7 @@ from backstay import (
     sequence,
     unique,
 )
+from backstay.errors import Denied
 from backstay.model.field import Index
 from backstay.model.value import Slug
 from backstay.testing import Answer, Person, Trial
@@ -159,7 +163,17 @@ MODELS = [Shelf, Tag, Product, Order, Line, Part, Event, Message, Attachment, Te
 
 
 def make_app() -> App:
-    return App("nested", models=MODELS, limits=Limits(max_bulk=20, max_nesting=3, max_operations=5))
+    app = App("nested", models=MODELS, limits=Limits(max_bulk=20, max_nesting=3, max_operations=5))
+
+    @app.action("POST /api/careless", allow=anyone)
+    async def careless(tx: Transaction, text: str) -> str:
+        """Writes to us, and goes on whatever becomes of an order of nothing."""
+        await tx.create(Message(text=text))
+        with suppress(Denied):
+            await tx.create(Order())
+        return text
+
+    return app
 
 
 class Shop:
@@ -422,3 +436,19 @@ async def test_what_is_shown_of_a_write_is_looked_at_before_it(shop: Shop) -> No
     order = shown.json["id"]
     changed = await shop.t.patch(f"/api/orders/{order}?fields=note", {"note": "x"}, as_=shop.ada)
     assert changed.ok().json == {"note": "x"}
+
+
+async def test_an_action_that_swallows_a_refusal_commits_nothing_of_it(shop: Shop) -> None:
+    """It is answered with what was refused, with a key too; whoever wrote at the same moment is not touched."""
+    before = await shop.count()
+    key = {"idempotency-key": "careless-1"}
+    answers = await asyncio.gather(
+        shop.post("/api/careless", {"text": "one"}),
+        shop.t.post("/api/careless", {"text": "two"}, as_=shop.ada, headers=key),
+        *(shop.post("/api/messages", {"text": str(number)}) for number in range(4)),
+    )
+    assert [answer.status for answer in answers] == [403, 403, 201, 201, 201, 201]
+    assert [answer.code for answer in answers[:2]] == ["denied", "denied"]
+    again = await shop.t.post("/api/careless", {"text": "two"}, as_=shop.ada, headers=key)
+    assert (again.status, again.code) == (403, "denied")
+    assert await shop.count() == {**before, "Message": before["Message"] + 4}

@@ -23,8 +23,20 @@ from backstay.plan.resolve import Resolver
 from backstay.plan.tree import After
 from tests.golden.client import Reply, parse_rest
 from tests.golden.shop import key, rows
-from tests.oracle.test_planted_faults import Plant, everything, open_way, replaced
-from tests.oracle.twin_shops import NEVER, VIEWERS, Question, Shop, hidden_ids, open_shop, other_rows
+from tests.oracle.test_planted_faults import WRITE_FAULTS, Plant, everything, open_way, replaced
+from tests.oracle.twin_series import batches, lists, nested, puts, series
+from tests.oracle.twin_shops import (
+    CLOSED,
+    LATER,
+    NEVER,
+    SERVED,
+    VIEWERS,
+    Question,
+    Shop,
+    hidden_ids,
+    open_shop,
+    other_rows,
+)
 from tests.servers import Postgres
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -96,7 +108,12 @@ async def differences(twins: Twins, viewer: str, questions: Iterator[Question] |
     """Whatever tells the two shops apart, or is not answered as it should be."""
     here, there = twins
     for question in questions:
-        absent = shown(await here.ask(placed(question, NEVER), viewer), NEVER) if question.ids else None
+        absent = None
+        if question.ids:
+            nobody = placed(question, NEVER)  # asked of both, so that both draw as many numbers
+            absent, also = [shown(await shop.ask(nobody, viewer), NEVER) for shop in twins]
+            if absent != also:
+                yield f"{viewer}: {nobody}:\n  {absent}\n  {also}"
         for one in question.ids or ("",):
             asked = placed(question, one) if one else question
             ours, theirs = await here.ask(asked, viewer), await there.ask(asked, viewer)
@@ -199,8 +216,6 @@ LISTS = [
     "/api/orders?sort=-number&limit=1&fields=number",
     '/api/products?where={"labels":{"none":{}}}&sort=weight&limit=3&fields=name',
 ]
-SERVED = {"Customer": "customers", "Label": "labels", "Message": "messages", "Order": "orders", "Product": "products",
-          "OrderItem": "order_items", "ProductLabel": "product_labels", "Review": "reviews"}  # fmt: skip
 
 
 def reads(viewer: str) -> Iterator[Question]:
@@ -278,7 +293,6 @@ async def test_a_tag_of_one_world_is_known_in_the_other(database: str, viewer: s
 PENDING = {"customer:ada": 6, "customer:bjorn": 9}
 PAID = {"customer:ada": 1, "customer:bjorn": 3, "customer:chloe": 7}
 REVIEWED = {"customer:ada": 1, "customer:bjorn": 5, "customer:chloe": 2}  # a review of one's own
-LATER = "2026-06-01T10:00:00Z"
 
 
 def writes(viewer: str) -> Iterator[Question]:
@@ -307,39 +321,8 @@ def writes(viewer: str) -> Iterator[Question]:
     labels = tuple(hidden_ids(viewer, "Label"))
     yield Question("POST", "/api/product_labels", {"product": tea, "label": "ID"}, ids=labels, status=422)
     yield Question("POST", "/api/messages", {"text": "Hello"}, status=201)
-    yield from _writes_of_several(viewer)
+    yield from series(viewer)
     yield from _writes_of_a_customer(viewer) if viewer != "anonymous" else _writes_of_nobody()
-
-
-def _writes_of_several(viewer: str) -> Iterator[Question]:
-    """Lists, batches, and what is put under an id where the rules deny a new record whether or not there is one."""
-    nobody = viewer == "anonymous"
-    hidden, tea = tuple(hidden_ids(viewer, "Product")), key("Product", 11)
-    yield Question("POST", "/api/messages", [{"text": "Hello"}, {"text": "Hello again"}], status=201)
-    links = [{"product": tea, "label": key("Label", 2)}, {"product": "ID", "label": key("Label", 2)}]
-    yield Question("POST", "/api/product_labels", links, ids=hidden, status=422)
-    values = {"name": "x", "slug": "x", "price": {"amount": 1, "currency": "EUR"}, "category": key("Category", 2)}
-    for headers in ({}, {"if-none-match": "*"}):  # a new one needs a cost, which does not exist for them
-        yield Question("PUT", "/api/products/ID", values, headers, hidden, 401 if nobody else 403)
-    for model, plural in SERVED.items():
-        ids = tuple(hidden_ids(viewer, model))
-        for match in ('"1"', "*"):
-            status = 401 if nobody and model in _CLOSED else 412  # who may never change one is told that first
-            yield Question("PUT", f"/api/{plural}/ID", {}, {"if-match": match}, ids, status)
-        yield Question("PUT", f"/api/{plural}/ID", {"nothing": 1}, ids=ids)
-        delete = {"method": "DELETE", "path": f"/api/{plural}/ID"}
-        change = {"method": "PATCH", "path": f"/api/{plural}/ID", "body": {"nothing": 1}}
-        first = {"method": "POST", "path": "/api/messages", "body": {"text": "Hello"}}
-        yield Question("POST", "/api/batch", [first, delete], ids=ids)
-        yield Question("POST", "/api/batch", {"operations": [first, change]}, ids=ids)
-    batch = [{"method": "PATCH", "path": "/api/products/ID", "body": {"stock": 3}}]
-    yield Question("POST", "/api/batch", batch, ids=hidden, status=404)
-    batch = [{"method": "PATCH", "path": f"/api/products/{key('Product', 1)}", "body": {"stock": 3}}]
-    yield Question("POST", "/api/batch", batch, status=200)
-
-
-_CLOSED = frozenset({"Customer", "Order", "OrderItem", "Review"})
-"""What nobody changes who is not signed in."""
 
 
 def _writes_of_what_is_hidden(viewer: str) -> Iterator[Question]:
@@ -347,7 +330,7 @@ def _writes_of_what_is_hidden(viewer: str) -> Iterator[Question]:
     change = {"Customer": {"city": "Ulm"}, "Label": {"name": "x"}, "Message": {"text": "x"}, "Order": {"gift": True},
               "OrderItem": {"quantity": 1}, "Product": {"stock": 3}, "ProductLabel": {"hidden": False},
               "Review": {"stars": 1}}  # fmt: skip
-    closed = _CLOSED if viewer == "anonymous" else frozenset()
+    closed = CLOSED if viewer == "anonymous" else frozenset()
     for model, plural in SERVED.items():
         ids, address = tuple(hidden_ids(viewer, model)), f"/api/{plural}/ID"
         status = 401 if model in closed else 404
@@ -496,6 +479,8 @@ def before_is_open(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(backstay.plan.write, "_open", lambda condition: ANYONE)
 
 
+LINKS = open_way("source", "_visible", "<dictcomp>", "_sight", "_shape_create")
+SERIES = {"lists": lists, "puts": puts, "batches": batches, "nested": nested}
 FAULTS: dict[str, tuple[str, Plant]] = {
     "get": ("GET", open_way("source", "_one")),
     "list": ("GET", open_way("source", "_listing", where=lambda values: "rows" not in values)),
@@ -518,10 +503,30 @@ FAULTS: dict[str, tuple[str, Plant]] = {
     "update": ("PATCH", open_way("source", "_before", "_shape_update")),
     "delete": ("DELETE", open_way("source", "_before", "_shape_delete")),
     "why a change was refused": ("PATCH", open_way("source", "_one")),
-    "links of a new record": ("POST", open_way("source", "_visible", "<dictcomp>", "_sight", "_shape_create")),
+    "links of a new record": ("POST", LINKS),
     "links of a change": ("PATCH", open_way("source", "_visible", "<dictcomp>", "_sight", "_shape_update")),
     "rule before": ("DELETE", before_is_open),  # that of a change is asked again afterwards
     "rule after": ("PATCH", after_is_forgotten),
+    "links of a list": ("lists", LINKS),
+    "links of what is put": ("puts", LINKS),
+    "links in a batch": ("batches", LINKS),
+    "links of what is inside": ("nested", LINKS),
+    "rule after of a list": ("lists", after_is_forgotten),
+    "rule after of what is put": ("puts", after_is_forgotten),
+    "rule after in a batch": ("batches", after_is_forgotten),
+    "rule after of what is inside": ("nested", after_is_forgotten),
+    "a list above the rules": ("lists", WRITE_FAULTS["a list of new records"]),
+    "PUT above the rules": ("puts", WRITE_FAULTS["PUT"]),
+    "PUT on what is hidden": ("puts", WRITE_FAULTS["PUT on what is hidden"]),
+    "PUT in a batch above the rules": ("batches", WRITE_FAULTS["PUT in a batch"]),
+    "a batch above the rules": ("batches", WRITE_FAULTS["a batch"]),
+    "what is inside above the rules": ("nested", WRITE_FAULTS["rules on what is inside"]),
+    "rules of what is inside on other rows": ("nested", WRITE_FAULTS["rules on other rows"]),
+    "update in a batch": ("batches", open_way("source", "_before", "_shape_update")),
+    "expand in the answer of a list": ("lists", open_way("source", "_to_many")),
+    "expand in the answer of what is put": ("puts", open_way("source", "_to_many")),
+    "expand in the answer of what is inside": ("nested", open_way("source", "_to_many")),
+    "fields by role in the answer of a list": ("lists", replaced(Resolver, "visible", everything)),
 }  # fmt: skip
 
 
@@ -549,7 +554,7 @@ async def noticed(twins: Twins, viewer: str, asked: str) -> str:
             if ours != theirs:
                 return question
         return ""
-    chosen = [question for question in [*reads(viewer), *writes(viewer)] if question.method == asked]
-    async for difference in differences(twins, viewer, chosen):
+    chosen = (question for question in [*reads(viewer), *writes(viewer)] if question.method == asked)
+    async for difference in differences(twins, viewer, SERIES[asked](viewer) if asked in SERIES else chosen):
         return difference
     return ""

@@ -33,6 +33,9 @@ def test_the_writes_are_worth_carrying_out() -> None:
     done = {kind: ended[f"{kind} done"] for kind in ("POST", "PATCH", "PUT", "DELETE", "many", "batch", "guarded")}
     assert all(number * 100 >= ACTS for number in done.values()), ended
     assert sum(done.values()) * 4 >= ACTS, ended
+    nested = {kind: ended[f"nested {kind} done"] for kind in ("POST", "PUT", "many", "batch")}
+    assert all(number * 500 >= ACTS for number in nested.values()), ended
+    assert ended["nested POST denied"] * 100 >= ACTS, ended
     codes = {name.partition(" ")[2] for name in ended}
     assert codes >= {
         "invalid", "not_found", "denied", "not_signed_in", "unknown_field", "stale", "precondition_failed",

@@ -224,6 +224,37 @@ async def test_what_failed_halfway_is_undone_even_where_it_is_caught(
     assert await counted(house) == (0, 0, 0, 0)
 
 
+async def test_a_change_or_an_end_that_was_refused_is_undone_even_where_it_is_caught(house: House) -> None:
+    """The rule on the row after a change has seen the row written; what ends with a record ended before it was kept."""
+    ada = await person(house)
+    key = await house.act(ada, lambda tx: tx.write(Create("Box", {"weight": 1, "things": [{}]})))
+    box: Box = await house.act(SYSTEM, lambda tx: tx.get(Box, key))
+
+    async def keep(tx: Transaction, gone: Box) -> None:
+        raise Denied("It stays.")
+
+    house.hooks.add("after_delete", "Box", keep)
+
+    async def change(tx: Transaction) -> None:
+        await tx.update(box, weight=7)
+
+    async def end(tx: Transaction) -> None:
+        await tx.as_system.delete(box)
+
+    for refused in (change, end):
+
+        async def work(tx: Transaction, refused: Any = refused) -> None:
+            await tx.create(Label(text="x"))
+            with pytest.raises(Denied):
+                await refused(tx)
+            await tx.create(Label(text="y"))
+
+        with pytest.raises(Denied):
+            await begun(house, ada, work)
+        assert (await house.act(SYSTEM, lambda tx: tx.get(Box, key))).weight == 1
+        assert await counted(house) == (1, 1, 0, 0)
+
+
 async def test_what_failed_before_anything_was_written_may_be_caught(house: House) -> None:
     ada = await person(house)
 
