@@ -103,6 +103,25 @@ def test_rules_hold_for_two_people_and_for_nobody(backend: App) -> None:
         assert client.get("/api/posts?expand=author").status_code in (400, 401, 403)
 
 
+def test_what_the_database_numbers_is_made_with_what_refers_to_it(backend: App, database: Database) -> None:
+    """Comments inside a post, and a post inside a comment: the number of the one is known once it is written."""
+    with TestClient(backend, base_url="http://localhost") as client:
+        log_in(client, "ada", "engine")
+        whole = {"title": "On engines", "comments": [{"text": "First"}, {"text": "Second"}]}
+        shown = "fields=id,title&expand=comments"
+        made = send(client, "POST", f"/api/posts?{shown}", whole)
+        assert made.status_code == 201, made.text
+        comments = [(one["text"], one["post"], one["author"]) for one in made.json()["comments"]]
+        assert (made.json()["id"], comments) == (1, [("First", 1, 1), ("Second", 1, 1)])
+        around = {"text": "Third", "post": {"title": "On bridges"}}
+        made = send(client, "POST", "/api/comments?fields=id,post", around)
+        assert (made.status_code, made.json()) == (201, {"id": 3, "post": 2})
+        wrong = {"title": "x", "comments": [{"text": "y"}, {"post": 1}]}
+        told = [(one["path"], one["code"]) for one in send(client, "POST", "/api/posts", wrong).json()["errors"]]
+        assert told == [("comments.1.text", "required"), ("comments.1.post", "read_only")]
+    assert [tuple(map(str, row)) for row in database.run("SELECT count(*), max(id) FROM posts")] == [("2", "2")]
+
+
 def test_cookies_of_its_log_in_are_believed_from_its_own_pages_alone(backend: App) -> None:
     with TestClient(backend, base_url="http://localhost") as client:
         log_in(client, "ada", "engine")
