@@ -33,6 +33,7 @@ from backstay.auth.password import Passwords
 from backstay.auth.tries import Tries
 from backstay.errors import Problem, Unavailable
 from backstay.jobs.outbox import Outbox, Reaction
+from backstay.jobs.upkeep import Chore, Upkeep
 from backstay.model.declare import Model
 from backstay.model.fact import Fact, UpdateFact
 from backstay.model.field import Schema
@@ -44,6 +45,7 @@ from backstay.net.permit import Permit
 from backstay.plan.actor import SYSTEM, Actor
 from backstay.plan.limits import Limits
 from backstay.settings import Settings, keys_of, read_settings, secret_of
+from backstay.store.closure import Closure
 from backstay.store.context import Context
 from backstay.store.declaration import Declaration, see_tables
 from backstay.store.engine import Engine
@@ -356,9 +358,12 @@ class App:
         self._running = Running(self, settings, store, clock=clock, new_id=new_id, passwords=passwords, wire=wire)
         await self._running.engine.changes.open()
         await self._running.outbox.open()
+        await self._running.closure.look()
         if background:
             store.listen()
             self._running.outbox.start()
+            self._running.closure.start()
+            self._running.upkeep.start()
         for sentence in done:
             self._running.log.event("info", sentence)
         return self._running
@@ -367,6 +372,8 @@ class App:
         """Close what was opened."""
         if self._running is not None:
             running, self._running = self._running, None
+            await running.upkeep.stop()
+            await running.closure.stop()
             await running.outbox.stop()
             await running.close()
             await running.store.close()
@@ -448,6 +455,9 @@ class Running:
             tell=lambda reason: self.log.event("warning", "an outbound request was refused", reason=reason),
         )  # fmt: skip
         self.outbox = Outbox(self.engine, app.reactions, lambda: self.context_of(SYSTEM), self.log)
+        self.closure = Closure(self.engine)
+        names, keep = [reaction.name for reaction in app.reactions], timedelta(days=settings.changes_days)
+        self.upkeep = Upkeep(self.engine, names, keep, self.log, [Chore("accounts", self._purge)])
         repeats = Repeats(
             store, lambda: self.keys, hours=settings.idempotency_hours, largest=app.limits.max_kept_answer
         )
@@ -478,7 +488,7 @@ class Running:
             hosts=Hosts(settings.allowed_hosts, loopback=settings.development),
             proxies=Proxies(settings.trusted_proxies, settings.forwarded_header), line=store.waiting,
             ask=askers.ask if askers.counted else None,
-            everybody=app.identify_by is not None,
+            everybody=app.identify_by is not None, closed=self._closed,
         )  # fmt: skip
 
     @property
@@ -495,6 +505,15 @@ class Running:
         if self._accounts is not None:
             await self._accounts.settle()
             self._accounts.close()
+
+    def _closed(self, request: Request) -> Problem | None:
+        return None if self.closure.now is None else self.closure.refusal(request.client)
+
+    async def _purge(self) -> str:
+        if self._accounts is None:
+            return ""
+        purged = await self._accounts.purge.everything()
+        return f"{purged.all} tokens, sessions and keys that were over" if purged.all else ""
 
     async def identify_scope(self, scope: Scope) -> Actor:
         """Who sends a request, by its ASGI scope."""

@@ -44,6 +44,10 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
         "idempotency_hours",
         "How many hours the answer to a request with an `Idempotency-Key` is kept; at least 24.",
     ),
+    "BACKSTAY_CHANGES_DAYS": (
+        "changes_days",
+        "How many days the change log is kept; what a reaction has still to read stays longer.",
+    ),
     "BACKSTAY_PUBLIC_URL": (
         "public_url",
         "Where people reach the application, such as `https://shop.example.com`: links to it begin with this.",
@@ -90,6 +94,7 @@ class Settings:
     session_days: int = 30
     access_minutes: int = 15
     idempotency_hours: int = 24
+    changes_days: int = 30
     public_url: str = ""
     cors_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
@@ -136,6 +141,8 @@ def read_settings(environment: Mapping[str, str] | None = None, *, folder: str =
         raise ValueError("BACKSTAY_ACCESS_MINUTES must be at least 1.")
     if settings.idempotency_hours < 24:
         raise ValueError("BACKSTAY_IDEMPOTENCY_HOURS must be at least 24.")
+    if settings.changes_days < 1:
+        raise ValueError("BACKSTAY_CHANGES_DAYS must be at least 1.")
     if settings.secret_key and len(settings.secret_key) < SHORTEST_SECRET:
         raise ValueError(f"SECRET_KEY must have at least {SHORTEST_SECRET} characters.")
     if not settings.development and settings.secret_key and len(set(settings.secret_key)) < VARIED_SECRET:

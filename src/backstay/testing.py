@@ -405,6 +405,12 @@ class _Watched:
     async def settle(self) -> None:
         await self._store.settle()
 
+    async def maintain(self, *, vacuum: bool = False) -> None:
+        await self._store.maintain(vacuum=vacuum)
+
+    async def damage(self) -> list[str]:
+        return await self._store.damage()
+
     def waiting(self) -> float:
         return self._store.waiting()
 

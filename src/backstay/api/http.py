@@ -254,8 +254,10 @@ class Front:
         self, router: Router, identify: Callable[[Request], Awaitable[Actor]], limits: Limits, observe: Observe,
         once: Once, *, cors: Cors | None = None, hosts: Hosts | None = None, proxies: Proxies | None = None,
         line: Callable[[], float] = float, ask: Ask | None = None, everybody: bool = False,
+        closed: Callable[[Request], Problem | None] = lambda request: None,
     ) -> None:  # fmt: skip
         self.router = router
+        self.closed = closed
         self.everybody = everybody
         self.identify = identify
         self.limits = limits
@@ -345,6 +347,8 @@ class Front:
 
     async def _respond(self, request: Request) -> Response:
         self._admit(request)
+        if (closed := self.closed(request)) is not None and request.path not in _ALWAYS:
+            raise closed
         route = self.router.find(request)
         handler = route.handlers.get(request.method) if route is not None else None
         if route is None or handler is None:

@@ -12,6 +12,7 @@ from backstay.cli.keys import key
 from backstay.cli.load import with_app
 from backstay.cli.migrate import migrate
 from backstay.cli.transfer import import_
+from backstay.cli.upkeep import db, down, ping, up
 
 if TYPE_CHECKING:
     from backstay.app import Running
@@ -25,6 +26,8 @@ def backstay() -> None:
 
 backstay.add_command(encrypt)
 backstay.add_command(key)
+for command in (db, down, ping, up):
+    backstay.add_command(command)
 
 
 def _environment(file: str, env: str, host: str | None, port: int | None, database: str | None) -> Any:

@@ -81,17 +81,23 @@ class ChangeLog:
         (row,) = await self.store.run('SELECT min("position") FROM "_changes"', ())
         return int(row[0]) - 1 if row[0] is not None else await self.head()
 
-    async def forget(self, before: datetime) -> int:
-        """Remove what was kept before an instant, oldest first; returns how many changes that were."""
+    async def forget(self, before: datetime, upto: int | None = None) -> int:
+        """Remove what was kept before an instant, oldest first, and not behind `upto`; returns how many changes.
+
+        A thousand in a transaction, so nobody waits for long.
+        """
         dialect, removed = self.store.dialect, 0
-        oldest = f'SELECT "position" FROM "_changes" WHERE "position" > 0 ORDER BY "position" LIMIT {_PAGE}'
+        oldest = (
+            f'SELECT "position" FROM "_changes" WHERE "position" > 0 AND "position" <= {dialect.slot(1, "bigint")} '
+            f'ORDER BY "position" LIMIT {_PAGE}'
+        )
         text = (
             f'DELETE FROM "_changes" WHERE "position" IN ({oldest}) AND "at" < {dialect.slot(0, "bigint")} '
             'RETURNING "position"'
         )
         while True:
             async with self.store.transaction() as writing:
-                gone = len(await writing.run(text, (microseconds(before),)))
+                gone = len(await writing.run(text, (microseconds(before), 2**62 if upto is None else upto)))
             removed += gone
             if gone < _PAGE:
                 return removed

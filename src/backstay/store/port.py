@@ -80,6 +80,14 @@ class Store(Protocol):
         """Give every committed change its position now, where that is not done by the commit itself."""
         ...
 
+    async def maintain(self, *, vacuum: bool = False) -> None:
+        """The database's own housekeeping: statistics, the log folded in; with `vacuum` space is given back."""
+        ...
+
+    async def damage(self) -> list[str]:
+        """What the database finds wrong with what it holds; it reads all of it."""
+        ...
+
     async def names(self) -> set[str]:
         """The tables that there are."""
         ...

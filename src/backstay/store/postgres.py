@@ -266,6 +266,30 @@ class PostgresStore:
             self._give(connection)
         return True
 
+    async def maintain(self, *, vacuum: bool = False) -> None:
+        """Statistics of our tables, over a connection of its own; with `vacuum` dead rows go too.
+
+        Neither holds up readers or writers. PostgreSQL does both by itself as well (autovacuum).
+        """
+        raw = await self._dial()
+        try:
+            await raw.execute("SET statement_timeout = 0")
+            tables = await raw.fetch("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+            for (table,) in tables:
+                await raw.execute(f"{'VACUUM (ANALYZE)' if vacuum else 'ANALYZE'} {quoted(table)}")
+        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
+            raise Unavailable("PostgreSQL does not answer.") from None
+        finally:
+            await raw.close()
+
+    async def damage(self) -> list[str]:
+        """What checksums have found in this database since its counters began; nothing where they are off."""
+        rows = await self.run(
+            "SELECT coalesce(checksum_failures, 0)::text FROM pg_stat_database WHERE datname = current_database()", ()
+        )
+        failures = int(rows[0][0])
+        return [f"{failures} pages do not fit their checksums: restore a backup"] if failures else []
+
     async def names(self) -> set[str]:
         """The tables that there are."""
         rows = await self.run("SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()", ())

@@ -234,6 +234,43 @@ class SQLiteStore:
     async def settle(self) -> None:
         """Nothing: one writer gives positions as it commits."""
 
+    async def maintain(self, *, vacuum: bool = False) -> None:
+        """Statistics where they are stale and the log folded into the file, on a thread; with `vacuum` made anew.
+
+        A `vacuum` waits for other writers for a minute and holds them up while it copies the file.
+        """
+        if self.path == ":memory:":
+            self._reader.execute("PRAGMA optimize")
+            return
+        await asyncio.get_running_loop().run_in_executor(None, self._maintain, vacuum)
+
+    def _maintain(self, vacuum: bool) -> None:
+        connection = self._connect()
+        try:
+            connection.set_busy_timeout(60_000)
+            for pragma in ("analysis_limit = 1000", "optimize = 0x10002", "wal_checkpoint(PASSIVE)"):
+                connection.execute(f"PRAGMA {pragma}").fetchall()
+            if vacuum:
+                connection.execute("VACUUM")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except apsw.BusyError:
+            raise Unavailable("The database is busy with another writer.") from None
+        finally:
+            connection.close()
+
+    async def damage(self) -> list[str]:
+        """What `integrity_check` and `foreign_key_check` find, on a thread."""
+        if self.path == ":memory:":
+            return _damage(self._reader)
+        return await asyncio.get_running_loop().run_in_executor(None, self._damage_on_thread)
+
+    def _damage_on_thread(self) -> list[str]:
+        connection = self._connect(query_only=True)
+        try:
+            return _damage(connection)
+        finally:
+            connection.close()
+
     async def copy_to(self, path: str) -> None:
         """Write a copy of the database into a new file."""
         self._reader.execute("VACUUM INTO ?1", (path,)) if self.path == ":memory:" else await self._copy(path)
@@ -306,6 +343,15 @@ def _fold(*texts: Any) -> str | None:
     """What stands beside our own texts, made where an existing table has no such column."""
     (text,) = texts
     return None if text is None else fold(str(text))
+
+
+def _damage(connection: apsw.Connection) -> list[str]:
+    try:
+        said = [str(row[0]) for row in connection.execute("PRAGMA integrity_check").fetchall() if row[0] != "ok"]
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        return [str(error)]
+    broken = connection.execute("PRAGMA foreign_key_check").fetchall()
+    return [*said, *(f"{table}, row {row}: it refers to nothing in {parent}" for table, row, parent, _ in broken)]
 
 
 def make_folder(path: str) -> None:
