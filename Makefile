@@ -12,7 +12,7 @@ PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CODE := src tests $(wildcard examples benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev-setup test lint format oracle contract changes migrations idempotency timing bench lock clean
+.PHONY: help run dev-setup test lint format oracle contract changes migrations idempotency reload timing bench lock clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ migrations: dev-setup  ## kill migrations of 100,000 records fifty times
 
 idempotency: dev-setup  ## 1,000 requests, each sent 20 times to four processes, of which one is killed
 	IDEMPOTENCY_KEYS=1000 $(BIN)/pytest tests/api/test_idempotency_fleet.py
+
+reload: dev-setup  ## stop servers and give them new code under load behind HAProxy, 20 times each
+	RELOADS=20 $(BIN)/pytest tests/cli/test_stopping.py
 
 contract: dev-setup  ## the example shop explored by schemathesis, 50 examples an operation, as three kinds of viewers
 	$(BIN)/python -m tests.contract

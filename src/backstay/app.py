@@ -5,6 +5,7 @@ Invariant: an `App` that exists has a declaration without mistakes, and it is pl
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,10 +19,12 @@ from backstay.api.cookies import Cookies
 from backstay.api.cors import Cors
 from backstay.api.credentials import Credentials
 from backstay.api.cursor import Cursors
+from backstay.api.health import Health, NotYet
 from backstay.api.http import Front, Receive, Request, Response, Router, Scope, Send
 from backstay.api.idempotency import Idempotency
 from backstay.api.identity import Identify, OwnCredentials
 from backstay.api.mount import ASGI, Mount, Mounts, route_path
+from backstay.api.operators import Operators
 from backstay.api.outbound import caps_of, passed_on
 from backstay.api.pages import action_docs, serve_pages
 from backstay.api.proxies import Hosts, Proxies
@@ -480,7 +483,11 @@ class Running:
         self.identify = credentials.identify
         accounts = self._accounts is not None
         serve_pages(router, app.schema, app.actions, app.limits, app.name, app.version, accounts=accounts)
-        router.add("/healthz", GET=self._healthz)
+        operators = Operators(settings.metrics_token, settings.metrics_networks, development=settings.development)
+        self.health = Health(
+            {"database": self._see_database, "changes": self._see_changes, "reactions": self._see_reactions}, operators
+        )
+        self.health.serve(router)
         self.router = router
         self.front = Front(
             router, credentials.identify, app.limits, self._observe, self.idempotency.perform,
@@ -543,10 +550,28 @@ class Running:
             await self.idempotency.keep(request, response)
         return response
 
-    async def _healthz(self, request: Request) -> Response:
-        return Response(
-            200, b'{"status":"ok"}', [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-        )
+    def leave(self, *, relieved: bool = False) -> None:
+        """Say that this process is about to stop, and begin nothing but what is asked for; once is enough.
+
+        Where it was `relieved` by others on its address, each connection is told, and not who asks how they are.
+        """
+        self.health.leaving = self.health.leaving or not relieved
+        if not self.front.leaving:
+            self.front.leaving = True
+            self._resting = asyncio.get_running_loop().create_task(self.outbox.stop())
+
+    async def _see_database(self) -> None:
+        missing = {entity.table for entity in self.app.schema.entities.values()} - await self.store.names()
+        known = {entity.table for entity in self.app.schema.entities.values() if entity.existing is not None}
+        if missing - known:
+            raise NotYet(f"there is no table {min(missing - known)}")
+
+    async def _see_changes(self) -> None:
+        await self.engine.changes.head()
+
+    async def _see_reactions(self) -> None:
+        if ended := self.outbox.ended():
+            raise NotYet(f"{ended} is told nothing more")
 
     def _observe(self, request: Request, status: int, seconds: float, error: BaseException | None) -> None:
         code = error.code if isinstance(error, Problem) else ""

@@ -74,6 +74,7 @@ CODES: dict[str, Code] = {
     ),
     "internal_error": Code(500, "Internal error", "Try again; if it stays, report the request id."),
     "unavailable": Code(503, "Unavailable", "Try again after the seconds in `Retry-After`."),
+    "not_ready": Code(503, "Not ready", "Ask another process; this one again after the seconds in `Retry-After`."),
     "overloaded": Code(503, "Overloaded", "Try again after the seconds in `Retry-After`, and later each time."),
     "maintenance": Code(503, "Closed for maintenance", "Try again after the seconds in `Retry-After`."),
     "timeout": Code(503, "Took too long", "Ask for less, or try again after the seconds in `Retry-After`."),

@@ -72,6 +72,26 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
         "rate_limits",
         "Other rates than the application's: `requests_per_client=600/minute; login_per_account=5/minute`.",
     ),
+    "BACKSTAY_DRAIN_SECONDS": (
+        "drain_seconds",
+        "How many seconds a process that is told to stop says so at `/readyz` and goes on, where somebody asks there.",
+    ),
+    "BACKSTAY_STOP_SECONDS": (
+        "stop_seconds",
+        "How many seconds a process has to finish what it is answering, before it is killed.",
+    ),
+    "BACKSTAY_LINGER_SECONDS": (
+        "linger_seconds",
+        "How many seconds a process that was replaced answers on connections that it has.",
+    ),
+    "BACKSTAY_METRICS_TOKEN": (
+        "metrics_token",
+        "The Bearer token of operators, for `/metrics` and the details of `/readyz`; at least 32 characters.",
+    ),
+    "BACKSTAY_METRICS_NETWORKS": (
+        "metrics_networks",
+        "Networks or addresses of operators, comma between, who need no token for these.",
+    ),
     "BACKSTAY_CONNECTIONS": ("connections", "How many connections one process holds to PostgreSQL."),
 }
 """Every variable that is read: the setting it fills and what it is for. The settings page is made from it."""
@@ -101,6 +121,11 @@ class Settings:
     trusted_proxies: tuple[str, ...] = ()
     forwarded_header: str = "X-Forwarded-For"
     rate_limits: str = ""
+    drain_seconds: int = 5
+    stop_seconds: int = 40
+    linger_seconds: int = 75
+    metrics_token: str = field(default="", repr=False)
+    metrics_networks: tuple[str, ...] = ()
     connections: int = 8
 
     @property
@@ -147,6 +172,8 @@ def read_settings(environment: Mapping[str, str] | None = None, *, folder: str =
         raise ValueError(f"SECRET_KEY must have at least {SHORTEST_SECRET} characters.")
     if not settings.development and settings.secret_key and len(set(settings.secret_key)) < VARIED_SECRET:
         raise ValueError("SECRET_KEY can be guessed: make one with `openssl rand -hex 32`.")
+    if settings.metrics_token and len(settings.metrics_token) < 32:
+        raise ValueError("BACKSTAY_METRICS_TOKEN must have at least 32 characters: openssl rand -hex 32")
     keys_of(settings)
     return settings
 
@@ -265,6 +292,12 @@ def _network(text: str) -> str:
     return str(network)
 
 
+def _operators(text: str) -> str:
+    if text == "unix":
+        raise ValueError("whoever comes over a Unix socket has no address: set BACKSTAY_METRICS_TOKEN.")
+    return _network(text)
+
+
 def _forwarded(text: str) -> str:
     if text.lower() not in ("x-forwarded-for", "forwarded"):
         raise ValueError(f"it is X-Forwarded-For or Forwarded, not {text!r}.")
@@ -281,6 +314,7 @@ _READ: dict[str, Callable[[str], object]] = {
     "cors_origins": _each(lambda text: text if text == "*" else origin(text)),
     "allowed_hosts": _each(_host),
     "trusted_proxies": _each(_network),
+    "metrics_networks": _each(_operators),
     "forwarded_header": _forwarded,
 }
 """How the settings are read that are more than a text or a number."""

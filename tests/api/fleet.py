@@ -21,7 +21,8 @@ from tests.docs.served import free_port, reachable
 class Server:
     """One process that serves a file."""
 
-    def __init__(self, file: Path, environment: dict[str, str]) -> None:
+    def __init__(self, file: Path, environment: dict[str, str], workers: int = 1) -> None:
+        self._workers = workers
         self.port = free_port()
         self._file = file
         self._environment = environment
@@ -33,7 +34,8 @@ class Server:
         program = str(Path(sys.executable).parent / "backstay")
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [program, "serve", self._file.name, "--port", str(self.port)], cwd=self._file.parent,
+                [program, "serve", self._file.name, "--port", str(self.port), "--workers", str(self._workers)],
+                cwd=self._file.parent,
                 env={**os.environ, **self._environment}, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
@@ -44,6 +46,24 @@ class Server:
     def kill(self) -> None:
         """End it in the middle of whatever it is doing."""
         self._end(signal.SIGKILL)
+
+    def tell(self, how: signal.Signals) -> None:
+        """Send the one above the processes that serve a signal."""
+        assert self._process is not None
+        self._process.send_signal(how)
+
+    def end(self) -> int:
+        """Ask it to end, and wait for that; its exit code."""
+        assert self._process is not None
+        process, self._process = self._process, None
+        process.terminate()
+        return process.wait(60)
+
+    def workers(self) -> list[int]:
+        """The processes that serve."""
+        assert self._process is not None
+        said = subprocess.run(["ps", "--ppid", str(self._process.pid), "-o", "pid="], capture_output=True, text=True)
+        return [int(line) for line in said.stdout.split()]
 
     def stop(self) -> None:
         """Ask it to end."""
@@ -108,7 +128,7 @@ class Client:
         patience, said = 3, ""
         for attempt in range(tries):
             try:
-                got = await self._ask(self.ports[(at + attempt) % len(self.ports)], method, path, headers, body)
+                got = await self.ask(self.ports[(at + attempt) % len(self.ports)], method, path, headers, body)
             except (OSError, EOFError) as error:
                 said = repr(error)
                 self.broken += 1
@@ -123,7 +143,8 @@ class Client:
             return got
         raise AssertionError(f"nobody answers {method} {path}: {said}")
 
-    async def _ask(self, port: int, method: str, path: str, headers: dict[str, str], body: bytes) -> Got:
+    async def ask(self, port: int, method: str, path: str, headers: dict[str, str], body: bytes) -> Got:
+        """One answer of one server. Raises `OSError` or `EOFError` where the connection ends before it."""
         free = self._free[port]
         reader, writer = free.pop() if free else await asyncio.open_connection("127.0.0.1", port)
         sent = {"host": "test", "content-length": str(len(body)), "content-type": "application/json", **headers}
@@ -151,8 +172,8 @@ class Client:
 class Fleet:
     """Some servers of one file, started together."""
 
-    def __init__(self, file: Path, environment: dict[str, str], size: int = 4) -> None:
-        self.servers = [Server(file, environment) for _ in range(size)]
+    def __init__(self, file: Path, environment: dict[str, str], size: int = 4, workers: int = 1) -> None:
+        self.servers = [Server(file, environment, workers) for _ in range(size)]
 
     def start(self) -> None:
         """Start all; the first alone makes the tables."""

@@ -19,7 +19,7 @@ from tests.golden.client import parse_rest, send, turn_to
 from tests.golden.conftest import Door, open_shop
 
 VERBS = tuple(GRANTS)
-OPEN = {"/openapi.json", "/healthz"}
+OPEN = {"/openapi.json", "/healthz", "/readyz", "/metrics"}
 """Routes that have nothing to do with records: a key may read them like everybody."""
 FOR_ALL = {"/api/auth/signup", "/api/auth/login", "/api/auth/refresh", "/api/auth/me"}
 """Account routes that do not ask who somebody is, and the one that says so."""

@@ -267,6 +267,8 @@ class Front:
         self.hosts = hosts or Hosts()
         self.ask = ask
         self.proxies = proxies or Proxies()
+        self.leaving = False
+        """Whether each answer is the last one on its connection."""
         self.shedding = Shedding(limits.max_in_flight, limits.max_wait_ms / 1000, line)
         self.deadlines = Deadlines(limits)
         self.gate = Gate(limits, self.deadlines, self.shedding)
@@ -329,6 +331,8 @@ class Front:
             headers = [*self._always, *headers, *request.told, (b"x-request-id", request.id.encode())]
             if (origin := request._headers.get(b"origin")) is not None:
                 headers += self.cors.headers(origin)
+            if self.leaving and scope.get("http_version") in ("1.1", "1.0"):
+                headers.append((b"connection", b"close"))
             if status not in (204, 304):
                 headers.append((b"content-length", b"%d" % len(body)))
             try:
@@ -353,11 +357,13 @@ class Front:
         handler = route.handlers.get(request.method) if route is not None else None
         if route is None or handler is None:
             return self._refuse(request, route)
+        if request.path in _ALWAYS:  # what is asked there is no user's business, and a token there is no session's
+            return await handler(request)
         try:
             if self.everybody or b"authorization" in request._headers or b"cookie" in request._headers:
                 request.actor = await self.identify(request)
         finally:
-            if self.ask is not None and request.path not in _ALWAYS:  # a token that is none is counted, too
+            if self.ask is not None:  # a token that is none is counted, too
                 await self.ask(request)
         if request.method in UNSAFE:
             return await self.once(request, route, handler)

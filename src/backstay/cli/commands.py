@@ -72,10 +72,9 @@ def dev(file: str, host: str | None, port: int | None, database: str | None, rel
     if seeded:
         click.echo(f"  Seed  {seeded} records")
     click.echo("")
-    _serve(
+    _develop(
         settings.host,
         settings.port,
-        1,
         reload=os.path.dirname(os.path.abspath(file.partition(":")[0])) if reload else None,
     )
 
@@ -98,13 +97,26 @@ def serve(file: str, host: str | None, port: int | None, workers: int, database:
         return None
 
     with_app(app, nothing, extend=True)
-    _serve(settings.host, settings.port, workers, reload=None)
+    import asyncio
+
+    from backstay.cli.supervisor import Supervisor
+    from backstay.telemetry.log import Log
+
+    log = Log(settings.log_level, json=not settings.development)
+    try:
+        code = asyncio.run(Supervisor(settings, workers, log).run())
+    except OSError as error:
+        raise click.ClickException(
+            f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}."
+        ) from None
+    if code:
+        raise click.ClickException("A process did not come up; what it said stands above.")
 
 
-def _serve(host: str, port: int, workers: int, *, reload: str | None) -> None:
+def _develop(host: str, port: int, *, reload: str | None) -> None:
+    """Serve with one process, which is started again when a file changes."""
     from granian import Granian
     from granian.constants import Interfaces
-    from granian.http import HTTP1Settings
     from granian.log import LogLevels
 
     options: dict[str, Any] = {}
@@ -113,12 +125,8 @@ def _serve(host: str, port: int, workers: int, *, reload: str | None) -> None:
 
         options = {"reload": True, "reload_paths": [Path(reload)], "reload_ignore_dirs": ["data"]}
     server = Granian(
-        "backstay.cli.load:served", address=host, port=port, interface=Interfaces.ASGI, workers=workers, factory=True,
-        log_level=LogLevels.warning, websockets=False, respawn_failed_workers=True,
-        # Whoever connects is heard, and told early where there is too much: what waits unheard in front of the door
-        # is in nobody's queue. Headers come within ten seconds.
-        backlog=4_096, backpressure=4_096,
-        http1_settings=HTTP1Settings(header_read_timeout=10_000, max_buffer_size=65_536), **options,
+        "backstay.cli.load:served", address=host, port=port, interface=Interfaces.ASGI, factory=True,
+        log_level=LogLevels.warning, websockets=False, **options,
     )  # fmt: skip
     server.serve()
 

@@ -64,6 +64,7 @@ class Outbox:
         self._context = context
         self._journal = journal
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Remember where new reactions begin: they are told of what happens from now on."""
@@ -75,10 +76,23 @@ class Outbox:
 
     def start(self) -> None:
         """Tell reactions of facts as they come, until `stop`."""
+        self._stopping = None
         self._tasks = [asyncio.get_running_loop().create_task(self._live(reaction)) for reaction in self._reactions]
 
+    def ended(self) -> str:
+        """A reaction that is told nothing more, though nobody stopped it; empty where there is none."""
+        for reaction, task in zip(self._reactions, self._tasks, strict=False):
+            if task.done():
+                return reaction.name
+        return ""
+
     async def stop(self) -> None:
-        """Finish what a reaction is doing, and begin nothing more."""
+        """Finish what a reaction is doing, and begin nothing more; who calls it again waits for the same end."""
+        if self._stopping is None:
+            self._stopping = asyncio.get_running_loop().create_task(self._stop())
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
