@@ -385,7 +385,7 @@ class Schemas:
         value = self.value(kind)
         operators: dict[str, Any] = {}
         if kind.name == "money" and kind.currency:
-            value = {"anyOf": [{"type": "integer", "description": "Minor units."}, value]}
+            value = {"anyOf": [{**json_schema(INTEGER), "description": "Minor units."}, value]}
         if kind.name == "list":
             assert kind.item is not None
             operators["contains"] = self.value(kind.item)
@@ -403,7 +403,7 @@ class Schemas:
             "type": "object", "properties": operators, "additionalProperties": False, "minProperties": 1,
         }  # fmt: skip
         if "eq" in operators and not (kind.name == "money" and not kind.currency):
-            bare = [{"type": "integer"}] if kind.name == "money" else value.get("anyOf", [value])
+            bare = [json_schema(INTEGER)] if kind.name == "money" else value.get("anyOf", [value])
             test = {"anyOf": [*bare, {"type": "null"}, test]}
         if kind.name in ("enum", "list", "decimal"):
             return test  # each of its own

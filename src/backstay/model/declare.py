@@ -33,6 +33,7 @@ import annotated_types as at
 
 from backstay.errors import Mistake, nearest
 from backstay.model.field import Default, Entity, Field, OnDelete
+from backstay.model.narrowing import idle_of, kept
 from backstay.model.rule import (
     DeleteRule,
     FormerName,
@@ -362,6 +363,13 @@ class Reader:
 
     def _kind(self, place: str, hint: Any, extras: Sequence[Any]) -> Kind | None:
         narrow = self._constraints(place, extras)
+        kind = self._kind_of(place, hint, extras, narrow)
+        idle = idle_of(kind, narrow) if kind is not None else []
+        for message, hint_ in idle:
+            self.wrong(place, message, hint_)
+        return None if idle else kind
+
+    def _kind_of(self, place: str, hint: Any, extras: Sequence[Any], narrow: dict[str, Any]) -> Kind | None:
         formats = [e.name for e in extras if isinstance(e, Format)]
         if "json" in formats or hint is Any or hint is dict or get_origin(hint) is dict:
             return Kind("json")
@@ -380,19 +388,17 @@ class Reader:
                     place, "a list holds plain values such as text or numbers.", "Use Json, or Many[...] for records."
                 )
                 return None
-            return Kind(
-                "list", item=item, min_length=narrow.pop("min_length", 0), max_length=narrow.pop("max_length", None)
-            )
+            return Kind("list", item=item, min_length=narrow.get("min_length", 0), max_length=narrow.get("max_length"))
         if hint is Decimal:
             digits = next((e for e in extras if isinstance(e, Digits)), None)
             if digits is None or not 0 <= digits.scale <= digits.total <= 18:
                 self.wrong(place, "a decimal says how many digits it has, at most 18.",
                            "Write Annotated[Decimal, Digits(12, 2)].")  # fmt: skip
                 return None
-            return Kind("decimal", precision=digits.total, scale=digits.scale, **narrow)
+            return Kind("decimal", precision=digits.total, scale=digits.scale, **kept("decimal", narrow))
         if hint is Money:
             code = next((e.code for e in extras if isinstance(e, Currency)), "")
-            return Kind("money", currency=code, **narrow)
+            return Kind("money", currency=code, **kept("money", narrow))
         simple: dict[Any, str] = {
             str: "text", int: "big_integer" if "big" in formats else "integer", float: "float", bool: "boolean",
             date: "date", time: "time", datetime: "datetime", timedelta: "duration", UUID: "uuid",
@@ -406,7 +412,7 @@ class Reader:
             self.wrong(place, f"the pattern {narrow['pattern']} repeats a repetition, which can take forever.",
                        "Write it without nested * + or {}.")  # fmt: skip
         kind_format = next((f for f in formats if f not in ("json", "big")), "")
-        return Kind(simple[hint], format=kind_format, **narrow)  # type: ignore[arg-type]
+        return Kind(simple[hint], format=kind_format, **kept(simple[hint], narrow))  # type: ignore[arg-type]
 
     def _constraints(self, place: str, extras: Sequence[Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}

@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
 
-import msgspec
-
 from backstay.errors import BadRequest
 from backstay.model.folding import fold, words
 from backstay.model.value import INTEGER, Money, Unfit, as_key, minor_units, parse
@@ -148,7 +146,5 @@ def _part(spec: ParamSpec, value: Any) -> Any:
             return words(value)
         case "next":
             return value + 1
-        case "entry":
-            return value if isinstance(value, (bool, int, float)) else msgspec.to_builtins(value)
         case _:
             return value

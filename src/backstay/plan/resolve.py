@@ -614,8 +614,10 @@ def _parse(kind: Kind, raw: object) -> Any:
 
 def _comparable(left: Kind, right: Kind, op: str) -> bool:
     """Whether values of two kinds are stored so that they can be compared."""
-    if op == "has" and left.name in ("decimal", "time", "datetime", "duration"):
-        return False  # a list holds them as text
+    if op == "has" and "big_integer" in (left.name, right.name) and "float" in (left.name, right.name):
+        return False  # a list holds the one as text, and the other has no such text
+    if op == "has" and left.name == right.name == "decimal":
+        return left.scale == right.scale  # a list holds them as text
     if left.name == right.name == "enum":
         return {type(choice) for choice in left.choices} == {type(choice) for choice in right.choices}
     return left.name == right.name or {left.name, right.name} <= {"integer", "float", "big_integer"}

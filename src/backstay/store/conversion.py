@@ -55,6 +55,8 @@ def _stored(kind: Kind) -> tuple[object, ...]:
     if kind.name == "decimal":
         return ("decimal", kind.precision, kind.scale)
     if kind.name == "list":
+        if kind.item is not None and kind.item.name == "big_integer":
+            return ("list", "big_integer")  # as text, so that no digit is lost
         return ("list", _stored(kind.item) if kind.item is not None else None)
     if kind.name == "money":
         return ("money", bool(kind.currency), kind.currency)

@@ -17,6 +17,7 @@ from backstay.errors import BadRequest
 from backstay.model.value import Kind, Money
 from backstay.plan.tree import ParamSpec
 from backstay.store.dialect import QUOTE, Pieces, Text, duration, entry_kind, labelled, literal, money, unless_null
+from backstay.store.json_text import entry_encoder, list_encoder
 
 _TYPES = {
     "text": "text", "integer": "bigint", "big_integer": "bigint", "float": "float8", "decimal": "numeric",
@@ -37,7 +38,9 @@ def encoder_of(kind: Kind) -> Callable[[Any], Any] | None:
     match kind.name:
         case "duration":
             return lambda value: value // timedelta(microseconds=1)
-        case "json" | "list":
+        case "list":
+            return list_encoder(kind)
+        case "json":
             return lambda value: msgspec.json.encode(value).decode()
         case "money":
             return lambda value: value.amount if isinstance(value, Money) else value
@@ -85,7 +88,9 @@ class PostgresDialect:
             return lambda value: value if isinstance(value, str) else str(value)
         if spec.source == "old" or spec.part in ("limit", "next", "offset", "currency", "folded", "rank"):
             return None
-        one = encoder_of(entry_kind(spec.kind) if spec.part == "entry" else spec.kind)
+        if spec.part == "entry":
+            return entry_encoder(spec.kind)
+        one = encoder_of(spec.kind)
         if one is None or spec.source == "me":
             return None
         return (lambda values: [one(value) for value in values]) if spec.many else one
@@ -141,6 +146,10 @@ class PostgresDialect:
     def starts_with(self, left: str, right: str) -> str:
         """The beginning of a text, by code point."""
         return f"starts_with({left}, {right})"
+
+    def parsed(self, text: str) -> str:
+        """What a JSON text says, as a value that entries of lists are compared with."""
+        return f"({text})::jsonb"
 
     def has(self, left: str, right: str) -> str:
         """An entry of a list."""
@@ -205,6 +214,10 @@ class PostgresDialect:
                 return text if type_of(kind) == "bigint" else f'({text}) COLLATE "C"'
             case "interval":
                 return f"(extract(epoch FROM {sql}) * 1000000)::bigint"
+            case "array" if kind.item is not None and kind.item.name == "big_integer":
+                return (
+                    f"to_jsonb(({sql})::text[])"  # beyond 2^53 a number in JSON loses its last digits to many readers
+                )
             case "array":
                 return f"to_jsonb({sql})"
             case _:

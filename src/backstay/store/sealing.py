@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from typing import Any, TypeAlias, Union
 
 import msgspec
 
 from backstay.model.field import Entity, Field
-from backstay.model.value import Kind, parse, plain
+from backstay.model.value import parse, plain
 from backstay.plan.tree import GroupRoot, Leaf, Output, ReadPlan, Record, Records
+from backstay.store.json_text import json_text
 from backstay.store.keyring import KeyRing, Unreadable
-from backstay.store.sqlite_dialect import instant
 
 Marks: TypeAlias = Mapping[str, Union[str, "Marks"]]
 """Where encrypted values stand in a record: under these names the label of one, or the marks of a record inside."""
@@ -143,27 +142,3 @@ def _open(ring: KeyRing, label: str, key: str, text: str) -> bytes:
 
 def _purpose(label: str) -> str:
     return f"field {label}"
-
-
-def json_text(kind: Kind, value: Any) -> bytes:
-    """A canonical value as it stands in an answer: the same text that the databases write."""
-    match kind.name:
-        case "big_integer":
-            return b'"%d"' % value
-        case "decimal":
-            return f'"{value:.{kind.scale}f}"'.encode()
-        case "time":
-            return f'"{value.isoformat("microseconds")}"'.encode()
-        case "datetime":
-            return f'"{instant(value)}"'.encode()
-        case "duration":
-            return f'"{_duration(value)}"'.encode()
-        case "money":
-            return msgspec.json.encode({"amount": value.amount, "currency": value.currency})
-        case _:
-            return msgspec.json.encode(value)
-
-
-def _duration(value: timedelta) -> str:
-    seconds, rest = divmod(abs(value) // timedelta(microseconds=1), 1_000_000)
-    return f"{'-' if value < timedelta() else ''}PT{seconds}{f'.{rest:06}' if rest else ''}S"

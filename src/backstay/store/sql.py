@@ -53,6 +53,7 @@ from backstay.plan.tree import (
     nullable,
 )
 from backstay.store.dialect import QUOTE, Dialect, Pieces, Text, concat, named, quoted, unless_null
+from backstay.store.json_text import written
 
 if TYPE_CHECKING:
     from backstay.store.sealing import Marks
@@ -423,12 +424,21 @@ class Compiler:
         return f"NOT coalesce({text}, {self.dialect.false})" if unsure else f"NOT ({text})"
 
     def _test(self, op: str, left: Expr, right: Expr) -> str:
+        if op == "has":
+            return self.dialect.has(self.expr(left), self._entry(right, kind_of(left)))
         if isinstance(left, Column) and left.kind.stored is not None and isinstance(right, Param):
             if self.params[right.index].source == "key":  # it came from there as it is sorted by
                 return f"{self.sorted(left)} {_SIGNS[op]} {self.expr(right)}"
             if self.dialect.alike(left.kind, op):
                 return self._said(op, self.plain(left), self.expr(right), left.kind)
         return self._said(op, self._scaled(left, kind_of(right)), self._scaled(right, kind_of(left)), None)
+
+    def _entry(self, of: Expr, several: Kind) -> str:
+        """A value in the form in which it stands in the JSON of a list; parameters are handed over in it."""
+        assert several.item is not None
+        if (isinstance(of, Param) and self.params[of.index].part == "entry") or not written(several.item):
+            return self.expr(of)
+        return self.dialect.parsed(concat(self.dialect.leaf(self.expr(of), several.item, None, nullable(of))))
 
     def _said(self, op: str, a: str, b: str, stored: Kind | None) -> str:
         """A comparison; with `stored` the left side is a column of that kind, as it is stored."""
@@ -439,8 +449,6 @@ class Compiler:
                 return self.dialect.contains(a, b)
             case "starts_with":
                 return self.dialect.starts_with(a, b)
-            case "has":
-                return self.dialect.has(a, b)
             case _:
                 return f"{a} {_SIGNS[op]} {self.dialect.lowered(b, stored) if stored is not None else b}"
 

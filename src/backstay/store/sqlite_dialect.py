@@ -6,7 +6,7 @@ A value that may hold anything is escaped by `json_quote`; what cannot need it s
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,15 +14,11 @@ import msgspec
 
 from backstay.model.value import Kind, Money
 from backstay.plan.tree import ParamSpec
-from backstay.store.dialect import QUOTE, Pieces, Text, duration, entry_kind, labelled, money, quoted, unless_null
+from backstay.store.dialect import QUOTE, Pieces, Text, duration, labelled, money, quoted, unless_null
+from backstay.store.json_text import entry_encoder, instant, list_encoder
 
 FOLD = "backstay_fold"
 """The SQL function that folds a text as `model/folding.py` does."""
-
-
-def instant(value: datetime) -> str:
-    """An aware UTC instant as text of 27 characters that sorts as it should."""
-    return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
 
 
 def _microseconds(value: timedelta) -> int:
@@ -45,7 +41,9 @@ def encoder_of(kind: Kind) -> Callable[[Any], Any] | None:
         case "decimal":
             scale = kind.scale
             return lambda value: int(Decimal(value).scaleb(scale))
-        case "json" | "list":
+        case "list":
+            return list_encoder(kind)
+        case "json":
             return lambda value: msgspec.json.encode(value).decode()
         case "money":
             return lambda value: value.amount if isinstance(value, Money) else value
@@ -78,7 +76,9 @@ class SQLiteDialect:
             return None
         if spec.part == "words":
             return lambda words: " AND ".join(f'"{word}"' for word in words) + "*" if words else '""'
-        one = encoder_of(entry_kind(spec.kind) if spec.part == "entry" else spec.kind)
+        if spec.part == "entry":
+            return int if spec.kind.name == "boolean" else entry_encoder(spec.kind)
+        one = encoder_of(spec.kind)
         if spec.part == "rank":
             return lambda words: msgspec.json.encode(words).decode()
         if spec.many:
@@ -137,6 +137,10 @@ class SQLiteDialect:
     def starts_with(self, left: str, right: str) -> str:
         """The beginning of a text, by code point."""
         return f"substr({left}, 1, length({right})) = {right}"
+
+    def parsed(self, text: str) -> str:
+        """What a JSON text says, as a value that entries of lists are compared with."""
+        return f"(SELECT value FROM json_each('[' || ({text}) || ']'))"
 
     def has(self, left: str, right: str) -> str:
         """An entry of a list."""
