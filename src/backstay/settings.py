@@ -48,6 +48,10 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
         "changes_days",
         "How many days the change log is kept; what a reaction has still to read stays longer.",
     ),
+    "BACKSTAY_ACCEPT": (
+        "accept",
+        "What `backstay doctor` finds unsafe and you accept, comma between: `open-changes, database-tls`.",
+    ),
     "BACKSTAY_PUBLIC_URL": (
         "public_url",
         "Where people reach the application, such as `https://shop.example.com`: links to it begin with this.",
@@ -115,6 +119,7 @@ class Settings:
     access_minutes: int = 15
     idempotency_hours: int = 24
     changes_days: int = 30
+    accept: tuple[str, ...] = ()
     public_url: str = ""
     cors_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
@@ -310,6 +315,7 @@ def _each(read: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
 
 
 _READ: dict[str, Callable[[str], object]] = {
+    "accept": _each(str),
     "public_url": _public,
     "cors_origins": _each(lambda text: text if text == "*" else origin(text)),
     "allowed_hosts": _each(_host),

@@ -411,6 +411,9 @@ class _Watched:
     async def damage(self) -> list[str]:
         return await self._store.damage()
 
+    async def posture(self) -> Mapping[str, str]:
+        return await self._store.posture()
+
     def waiting(self) -> float:
         return self._store.waiting()
 

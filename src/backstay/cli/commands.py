@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from backstay.cli.doctor import doctor, refuse_unsafe
 from backstay.cli.encrypt import encrypt
 from backstay.cli.keys import key
 from backstay.cli.load import with_app
@@ -26,7 +27,7 @@ def backstay() -> None:
 
 backstay.add_command(encrypt)
 backstay.add_command(key)
-for command in (db, down, ping, up):
+for command in (db, doctor, down, ping, up):
     backstay.add_command(command)
 
 
@@ -93,10 +94,7 @@ def serve(file: str, host: str | None, port: int | None, workers: int, database:
     app = load_app(file)
     app.settings = settings
 
-    async def nothing(running: Running) -> None:
-        return None
-
-    with_app(app, nothing, extend=True)
+    with_app(app, refuse_unsafe, extend=True)
     import asyncio
 
     from backstay.cli.supervisor import Supervisor

@@ -5,7 +5,7 @@ Values cross it in the driver's own form (`Statement.encode` has made them so), 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -86,6 +86,10 @@ class Store(Protocol):
 
     async def damage(self) -> list[str]:
         """What the database finds wrong with what it holds; it reads all of it."""
+        ...
+
+    async def posture(self) -> Mapping[str, str]:
+        """What the database says of itself, by name: its settings that durability hangs on, its rights, its clock."""
         ...
 
     async def names(self) -> set[str]:

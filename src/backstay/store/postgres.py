@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from time import monotonic
@@ -289,6 +289,25 @@ class PostgresStore:
         )
         failures = int(rows[0][0])
         return [f"{failures} pages do not fit their checksums: restore a backup"] if failures else []
+
+    async def posture(self) -> Mapping[str, str]:
+        """The settings that durability hangs on, what its user may do, how it is reached, and its clock. Two trips."""
+        rows = await self.run(
+            "SELECT name::text, setting::text FROM pg_settings WHERE name IN ('fsync', 'full_page_writes', "
+            "'synchronous_commit', 'server_version_num', 'max_connections')", ()
+        )  # fmt: skip
+        found = {row[0].decode(): row[1].decode() for row in rows}
+        ((superuser, remote, ssl, now, scanned),) = await self.run(
+            "SELECT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user), "
+            "inet_server_addr() IS NOT NULL AND inet_server_addr() <> inet_client_addr(), "
+            "coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false), "
+            "extract(epoch FROM clock_timestamp())::text, "
+            "(SELECT coalesce(string_agg(relname::text, ','), '') FROM pg_stat_user_tables WHERE n_live_tup > 10000 "
+            "AND seq_scan > 100 AND seq_tup_read > seq_scan * n_live_tup / 2 AND relname NOT LIKE '\\_%')", ()
+        )  # fmt: skip
+        known = {"superuser": superuser, "remote": remote, "ssl": ssl}
+        return {**found, **{name: "yes" if is_so else "no" for name, is_so in known.items()}, "now": now.decode(),
+                "scanned": scanned.decode()}  # fmt: skip
 
     async def names(self) -> set[str]:
         """The tables that there are."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from math import inf
@@ -270,6 +270,14 @@ class SQLiteStore:
             return _damage(connection)
         finally:
             connection.close()
+
+    async def posture(self) -> Mapping[str, str]:
+        """The pragmas that durability hangs on, as the connection has them that writes."""
+        raw = self._writer.connection.raw
+        assert raw is not None
+        names = ("synchronous", "journal_mode", "foreign_keys")
+        found = {name: str(raw.execute(f"PRAGMA {name}").fetchall()[0][0]) for name in names}
+        return {**found, "version": apsw.sqlite_lib_version()}
 
     async def copy_to(self, path: str) -> None:
         """Write a copy of the database into a new file."""
