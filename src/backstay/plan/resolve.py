@@ -237,20 +237,23 @@ class Resolver:
 
     def predicate(self, condition: Condition, frames: list[Frame], *, viewer: bool) -> Predicate:
         """The resolved condition. `frames[0]` is the record, the others the quantifiers around it."""
-        self._conditions += 1
+        self._count(1, viewer)
+        return self._walk(self.fold(condition), frames, viewer)
+
+    def _count(self, conditions: int, viewer: bool) -> None:
+        self._conditions += conditions
         if viewer and self._conditions > self.limits.max_conditions:
             raise BadRequest(f"More than {self.limits.max_conditions} conditions.", code="too_expensive")
-        return self._walk(self.fold(condition), frames, viewer)
 
     def _walk(self, condition: Condition, frames: list[Frame], viewer: bool) -> Predicate:
         match condition:
             case Always(value):
                 return TRUE if value else FALSE
             case And(parts):
-                self._conditions += len(parts)
+                self._count(len(parts), viewer)
                 return every(*(self._walk(part, frames, viewer) for part in parts))
             case Or(parts):
-                self._conditions += len(parts)
+                self._count(len(parts), viewer)
                 return some(*(self._walk(part, frames, viewer) for part in parts))
             case Not(part):
                 return self._atom(part, frames, viewer, True)
@@ -304,6 +307,7 @@ class Resolver:
         self, path: Path, body: Condition, frames: list[Frame], viewer: bool
     ) -> tuple[Source, Frame, list[tuple[Frame, Expr]]]:
         """The rows of a to-many relation, their frame, and the records on the way there with the keys to them."""
+        self._check_path(path.names, viewer)
         *way, name = path.names
         outer = frames[path.root]
         joins: list[tuple[Frame, Expr]] = []
@@ -404,6 +408,7 @@ class Resolver:
         assert isinstance(path, Path)
         if len(path.names) < 2 or not isinstance(atom.right, (Slot, Value)):
             return None
+        self._check_path(path.names, True)
         frame = frames[path.root]
         part = self.part(frame.entity, path.names[0], True)
         if (
@@ -500,8 +505,7 @@ class Resolver:
     def _path(self, names: tuple[str, ...], frame: Frame, viewer: bool, hops: int) -> Expr:
         if not names:
             return key_of(frame)
-        if viewer and len(names) > self.limits.max_path + 1:
-            raise BadRequest(f"A path may pass {self.limits.max_path} relations.", code="too_expensive")
+        self._check_path(names, viewer)
         name, rest = names[0], names[1:]
         part = self.part(frame.entity, name, viewer, ".".join(names) if len(names) > 1 else "")
         if isinstance(part, ToMany):
@@ -526,6 +530,11 @@ class Resolver:
         inner = self.frame(part.target)
         rule = self.predicate(self.rule(part.target, "read"), [inner], viewer=False) if viewer else TRUE
         return Lookup(part.target, inner.scope, key, rule, self._path(rest, inner, viewer, hops - 1))
+
+    def _check_path(self, names: tuple[str, ...], viewer: bool) -> None:
+        """Every way to follow a path of the viewer's begins here."""
+        if viewer and len(names) > self.limits.max_path + 1:
+            raise BadRequest(f"A path may pass {self.limits.max_path} relations.", code="too_expensive")
 
     def _known(self, frame: Frame, relation: Field, viewer: bool) -> Frame | None:
         """The record that a relation leads to, where it is in sight already and seen to be the one."""
