@@ -12,7 +12,7 @@ PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CODE := src tests $(wildcard examples benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev-setup test lint format oracle contract changes migrations idempotency reload timing bench lock clean
+.PHONY: help run dev-setup test lint format oracle import-real contract changes migrations idempotency reload timing bench lock clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ idempotency: dev-setup  ## 1,000 requests, each sent 20 times to four processes,
 
 reload: dev-setup  ## stop servers and give them new code under load behind HAProxy, 20 times each
 	RELOADS=20 $(BIN)/pytest tests/cli/test_stopping.py
+
+import-real: dev-setup  ## bring a month of a real shop into the example shop, timed, killed and asked (RETAIL_DATA=folder)
+	$(BIN)/python -m tests.transfer.real
 
 contract: dev-setup  ## the example shop explored by schemathesis, 50 examples an operation, as three kinds of viewers
 	$(BIN)/python -m tests.contract

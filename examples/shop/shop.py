@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,7 +43,8 @@ from backstay import (
     unique,
 )
 
-Euro = Annotated[Money, Currency("EUR")]
+CURRENCY = os.environ.get("SHOP_CURRENCY", "EUR")
+Price = Annotated[Money, Currency(CURRENCY)]
 STAFF = "staff"
 
 
@@ -68,9 +70,10 @@ class Product(Model):
 
     name: Annotated[str, Len(1, 200)]
     slug: Slug = made_from("name")
+    sku: Annotated[str, Len(1, 40)] | None = None
     description: Annotated[str, Len(0, 5000)] = ""
-    price: Annotated[Money, Currency("EUR"), Ge(0)]
-    cost: Annotated[Money, Currency("EUR"), Ge(0)]
+    price: Annotated[Price, Ge(0)]
+    cost: Annotated[Price, Ge(0)]
     category: Category
     stock: Annotated[int, Ge(0)] = 0
     reviews: Many[Review] = many()
@@ -83,7 +86,12 @@ class Product(Model):
         )  # fmt: skip
 
     def indexes(self) -> list[Index]:
-        return [unique(self.slug), index(self.category, self.price), searchable(self.name, self.description)]
+        return [
+            unique(self.slug),
+            unique(self.sku),
+            index(self.category, self.price),
+            searchable(self.name, self.description),
+        ]
 
     @computed
     def available(self) -> bool:
@@ -95,9 +103,9 @@ class Order(Model):
     """What a customer bought. Orders are made by `POST /api/purchase`, and moved on by the staff."""
 
     number: int = sequence("order")
-    customer: User = current_user()
+    customer: User | None = current_user()  # nobody, where a guest bought
     status: Literal["pending", "paid", "fulfilled", "cancelled"] = "pending"
-    total: Euro = Money(0, "EUR")
+    total: Price = Money(0, CURRENCY)
     items: Many[OrderItem] = many()
 
     def rules(self, me: User) -> Rules:
@@ -109,12 +117,12 @@ class Order(Model):
 
 
 class OrderItem(Model):
-    """One line of an order, at the price of that day."""
+    """One line of an order, at the price of that day; the quantity is negative where goods came back."""
 
     order: Annotated[Order, on_delete("cascade")]
     product: Product
-    quantity: Annotated[int, Ge(1), Le(1000)]
-    price: Euro
+    quantity: Annotated[int, Ge(-100_000), Le(100_000)]
+    price: Price
 
     def rules(self, me: User) -> Rules:
         return Rules(read=(self.order.customer == me) | me.has_role(STAFF))
@@ -178,7 +186,7 @@ async def purchase(ctx: Context, items: list[Line]) -> Order:
         raise Conflict("A purchase has between 1 and 50 lines.", code="bad_purchase")
     async with ctx.transaction(as_system=True) as tx:
         order = await tx.create(Order(customer=ctx.me, status="paid"))
-        total = Money(0, "EUR")
+        total = Money(0, CURRENCY)
         for line in sorted(items, key=lambda line: line.product):
             product = await take(tx, line)
             await tx.create(OrderItem(order=order, product=product, quantity=line.quantity, price=product.price))
@@ -220,13 +228,13 @@ async def seed(ctx: Context) -> None:
             products[row["slug"]] = await tx.create(
                 Product(
                     name=row["name"], slug=row["slug"], description=row["description"], stock=row["stock"],
-                    price=Money(row["price_amount"], "EUR"), cost=Money(row["cost_amount"], "EUR"),
+                    price=Money(row["price_amount"], CURRENCY), cost=Money(row["cost_amount"], CURRENCY),
                     category=categories[row["category"]],
                 )
             )  # fmt: skip
         for row in _read("orders"):
             lines = [(products[item["product"]], int(item["quantity"])) for item in row["items"]]
-            total = Money(sum(product.price.amount * quantity for product, quantity in lines), "EUR")
+            total = Money(sum(product.price.amount * quantity for product, quantity in lines), CURRENCY)
             customer = await tx.get(User, people[row["customer"]])
             made = datetime.fromisoformat(row["created_at"])
             order = await tx.create(Order(customer=customer, status=row["status"], total=total, created_at=made))

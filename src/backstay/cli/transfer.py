@@ -30,7 +30,7 @@ DATABASE = click.option("--database", metavar="URL", help="Where the data lives;
 @click.option("--rejects", type=click.Path(dir_okay=False, path_type=Path), help="Where bad rows go.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would become of the rows.")
 @click.option("--again", is_flag=True, help="Begin anew, although it was done or begun before.")
-@click.option("--batch", type=click.IntRange(1, 10_000), default=1_000, show_default=True, help="Rows a transaction.")
+@click.option("--batch", type=click.IntRange(1, 10_000), default=2_000, show_default=True, help="Rows a transaction.")
 @DATABASE
 @click.option("--json", "as_json", is_flag=True, help="The outcome as JSON, and no progress bar.")
 @click.pass_context

@@ -7,17 +7,20 @@ log, in the same transaction. Hooks of own code do not run here: who must run th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from backstay.errors import FieldError, Invalid
-from backstay.model.field import Entity
+from backstay.model.field import Entity, Field
 from backstay.plan.write import default_of, filled_by_table, parse_field
 from backstay.store.changes import microseconds
 from backstay.store.dialect import Dialect, quoted
 from backstay.store.many import Encoders, finding_of, insertion_of, logging_of
 from backstay.store.record import instance, taken
-from backstay.store.rows import parts_of, words_of
+from backstay.store.rows import Part, parts_of, words_of
 from backstay.store.sealing import sealed_values
 from backstay.store.transaction import Hook, Transaction
 
@@ -42,11 +45,15 @@ class Bulk:
         self._parts = [part for field in entity.fields.values() for part in parts_of(field)]
         if entity.search:
             self._parts.append(words_of(entity))
-        self._takes = [(part.take, dialect.encoder(part.spec)) for part in self._parts]
+        alone = {field.column: field.name for field in entity.fields.values() if _is_plain(field)}
+        self._takes = [(alone.get(part.column, part.take), _remembering(part, dialect)) for part in self._parts]
         self._sequences = [
             (name, field.default.value) for name, field in entity.fields.items()
             if field.default is not None and field.default.source == "sequence"
         ]  # fmt: skip
+        fields = entity.fields.items()
+        self._required = [name for name, field in fields if field.required]
+        self._unsaid = [(name, field) for name, field in fields if not field.required and not filled_by_table(field)]
         self._texts: dict[int, str] = {}
         self._finds: dict[tuple[tuple[str, ...], int], tuple[str, Encoders]] = {}
         self._logging = logging_of(entity, dialect)
@@ -60,7 +67,7 @@ class Bulk:
         writing, now, engine = tx._writing, tx._engine.clock(), tx._engine
         drawn: dict[str, int] = {}
         for record in records:
-            self._fill(record, tx)
+            self._fill(record, tx, now)
             for hook in self._hooks:
                 await self._run(hook, tx, record)
             for name, sequence in self._sequences:
@@ -74,7 +81,7 @@ class Bulk:
         actor = None if tx.actor.id is None else str(tx.actor.id)
         logged = [microseconds(now), actor]
         for some in _pieces(records):
-            values = [value for record in some for value in self._values(record, engine.keys)]
+            values = self._values(some, engine.keys)
             text = self._text(len(some))
             if not self.entity.logged:
                 await writing.run(text, values)
@@ -99,14 +106,14 @@ class Bulk:
                 found[some[int(at)]] = key.decode() if isinstance(key, bytes) else str(key)
         return found
 
-    def _fill(self, record: dict[str, Any], tx: Transaction) -> None:
+    def _fill(self, record: dict[str, Any], tx: Transaction, now: datetime) -> None:
         lacking = []
-        for name, field in self.entity.fields.items():
+        for name, field in self._unsaid:
             if name not in record:
-                if field.required:
-                    lacking.append(FieldError(name, "required", "is required."))
-                elif not filled_by_table(field):
-                    record[name] = default_of(field, record, tx.actor, record["id"], tx._engine.clock())
+                record[name] = default_of(field, record, tx.actor, record["id"], now)
+        for name in self._required:
+            if name not in record:
+                lacking.append(FieldError(name, "required", "is required."))
         if lacking:
             raise Invalid(f'"{lacking[0].path}" is required.', errors=lacking)
 
@@ -118,12 +125,15 @@ class Bulk:
             if value is not before.get(name):
                 record[name] = parse_field(self.entity.fields[name], value)
 
-    def _values(self, record: Mapping[str, Any], keys: Any) -> Iterator[Any]:
+    def _values(self, records: Sequence[dict[str, Any]], keys: Any) -> list[Any]:
+        """The parameters of some rows: made column by column, and put in the order of the rows."""
         if self.entity.sealed:
-            record = sealed_values(keys, self.entity, record["id"], record)
+            records = [{**sealed_values(keys, self.entity, record["id"], record)} for record in records]
+        columns = []
         for take, encode in self._takes:
-            value = take(record)
-            yield value if encode is None or value is None else encode(value)
+            column = [record[take] for record in records] if isinstance(take, str) else [*map(take, records)]
+            columns.append(column if encode is None else [None if v is None else encode(v) for v in column])
+        return [*chain.from_iterable(zip(*columns, strict=True))]
 
     def _text(self, size: int) -> str:
         if (known := self._texts.get(size)) is None:
@@ -150,6 +160,19 @@ async def raise_sequence(tx: Transaction, sequence: str, number: int) -> None:
     name = quoted(f"_seq_{sequence}")
     text = f"SELECT setval($1::text::regclass, GREATEST($2::bigint, (SELECT last_value FROM {name})))"
     await tx._writing.run(text, (name, number))
+
+
+def _is_plain(field: Field) -> bool:
+    """Whether a column holds the value of a field as it is, and nothing that is made of it."""
+    return field.kind.name != "money" and not field.kind.sealed and not filled_by_table(field)
+
+
+def _remembering(part: Part, dialect: Dialect) -> Callable[[Any], Any] | None:
+    """How a column is handed to the driver; of instants, which repeat themselves in files, the last are remembered."""
+    encode = dialect.encoder(part.spec)
+    if encode is None or part.spec.kind.name != "datetime":
+        return encode
+    return lru_cache(1_000)(encode)
 
 
 def _pieces(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Any
 
 from backstay.auth.address import canonical_address
@@ -26,6 +27,7 @@ from backstay.transfer.mapping import From, Step
 from backstay.transfer.source import Row
 
 _REMEMBERED = 200_000  # keys of records that are known to be there
+_REMEMBERED_ROWS = 20_000  # values of one step; then it begins anew
 
 
 class RowRefused(Exception):
@@ -39,12 +41,12 @@ class RowRefused(Exception):
 
 @dataclass(slots=True)
 class Ready:
-    """A row whose values are checked: for each step its values, or nothing where it makes none."""
+    """A row whose values are checked: for each step what it makes, or nothing where it makes none."""
 
     row: Row
-    values: list[dict[str, Any] | None]
-    notes: tuple[str, ...] = ()
-    defaults: tuple[str, ...] = ()
+    made: list[Made | None]
+    notes: Sequence[str] = ()
+    defaults: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -67,6 +69,15 @@ class _Change:
     added: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The values of one record, checked; its key, where no other record is a part of that. Rows share them."""
+
+    values: dict[str, Any]
+    key: Key | None
+    defaults: tuple[str, ...] = ()
+
+
 class Work:
     """One step of the mapping, made ready: its readers, its key, and how it is written."""
 
@@ -82,18 +93,39 @@ class Work:
         self.refers = [(name, source.record) for name, source in sources.items() if source.record]
         self.sought = [(name, source.find) for name, source in sources.items() if source.find]
         self.key = step.key
+        others = {name for name, _ in (*self.refers, *self.sought)}
+        self.own_key = bool(step.key) and others.isdisjoint(step.key)
         self.addressed = entity is user and "email" in sources
         self.adds = [name for name, source in sources.items() if source.existing == "add"]
         self.replaces = [name for name, source in sources.items() if _replaces(step, name, source)]
+        columns = [c for source in sources.values() for c in (source.column, source.times, source.default_column) if c]
+        places = sorted({at[column] for column in columns})
+        self._pick = itemgetter(*places) if places else (lambda cells: None)
+        self._remembered: dict[Any, Made | Refused] = {}
 
-    def values(self, row: Row, defaults: list[str]) -> dict[str, Any] | Refused | None:
+    def made(self, row: Row) -> Made | Refused | None:
         """The values of a row for this record; nothing where it makes none."""
         if self.applies is not None and not self.applies(row.cells):
             return None
+        cells = self._pick(row.cells)
+        try:
+            return self._remembered[cells]
+        except KeyError:
+            made = self._make(row)
+            if len(self._remembered) >= _REMEMBERED_ROWS:
+                self._remembered.clear()
+            self._remembered[cells] = made
+            return made
+        except TypeError:  # a list or an object of a JSON file
+            return self._make(row)
+
+    def _make(self, row: Row) -> Made | Refused:
         values: dict[str, Any] = {}
         refused: list[Refused] = []
+        defaults: list[str] = []
+        cells = row.cells
         for name, read in self.readers:
-            value = read(row.cells)
+            value = read(cells)
             kind = type(value)
             if kind is Refused:
                 refused.append(value)
@@ -110,7 +142,12 @@ class Work:
                 values["email"] = canonical_address(values["email"])
             except Unfit as unfit:
                 return Refused((self.placed(FieldError("email", unfit.code, f"{unfit}.")),))
-        return values
+        return Made(values, self.key_of(values) if self.own_key else None, tuple(defaults))
+
+    def key_of(self, values: Mapping[str, Any]) -> Key | None:
+        """What a record is found by; nothing where a part of it is not there."""
+        key = tuple([values.get(name) for name in self.key])
+        return key if key and None not in key else None
 
     def placed(self, error: FieldError) -> FieldError:
         """An error with the name of the record that it is about."""
@@ -158,69 +195,86 @@ class Batches:
         Raises `RowRefused`; in the fast road `Taken`, `Broken` and problems of no one row.
         """
         done = Done()
-        ids: list[dict[str, str | None]] = [{} for _ in rows]
+        ids: dict[str, list[str | None]] = {}
         for number, work in enumerate(self.works):
-            await self._step(tx, work, number, rows, ids, done, single)
+            made = [ready.made[number] for ready in rows]
+            if work.sought or (work.key and not work.own_key):
+                made = await self._tied(tx, work, made, ids)
+            if work.key:
+                await self._look(tx, work.entity, work.key, [one.key for one in made if one is not None and one.key])
+            ids[work.step.called] = await self._put(tx, work, made, ids, done, self._fast(work) and not single)
         return done
 
-    async def _step(
-        self, tx: Transaction, work: Work, number: int, rows: Sequence[Ready], ids: list[dict[str, str | None]],
-        done: Done, single: bool,
-    ) -> None:  # fmt: skip
-        todo: list[tuple[int, dict[str, Any], Key | None]] = []
-        for at, ready in enumerate(rows):
-            given = ready.values[number]
-            if given is None:
-                ids[at][work.step.called] = None
-            else:
-                todo.append((at, dict(given), None))
+    async def _tied(
+        self, tx: Transaction, work: Work, made: Sequence[Made | None], ids: Mapping[str, Sequence[str | None]]
+    ) -> list[Made | None]:
+        """The same records with the ids of those that they refer to, and the keys that have such a part."""
+        tied: list[Made | None] = [None if one is None else replace(one, values={**one.values}) for one in made]
         for name, find in work.sought:
-            await self._seek(tx, work, name, find, todo)
+            await self._seek(tx, work, name, find, tied)
         for name, record in work.refers:
-            for at, values, _ in todo:
-                values[name] = ids[at][record]
-                if values[name] is None and not work.entity.fields[name].nullable:
-                    raise work.refused(at, FieldError(name, "required", "is required."))
-        if work.key:
-            todo = [(at, values, _key(work, values)) for at, values, _ in todo]
-            await self._look(tx, work.entity, work.key, [key for _, _, key in todo if key is not None])
-        await self._put(tx, work, todo, ids, done, self._fast(work) and not single)
+            for at, one in enumerate(tied):
+                if one is not None:
+                    one.values[name] = self._referred(work, name, at, ids[record])
+        return [None if one is None else replace(one, key=work.key_of(one.values)) for one in tied]
+
+    def _referred(self, work: Work, name: str, at: int, ids: Sequence[str | None]) -> str | None:
+        if ids[at] is None and not work.entity.fields[name].nullable:
+            raise work.refused(at, FieldError(name, "required", "is required."))
+        return ids[at]
 
     async def _put(
-        self, tx: Transaction, work: Work, todo: Sequence[tuple[int, dict[str, Any], Key | None]],
-        ids: list[dict[str, str | None]], done: Done, fast: bool,
-    ) -> None:  # fmt: skip
-        called, name = work.step.called, work.entity.name
+        self, tx: Transaction, work: Work, made: Sequence[Made | None], ids: Mapping[str, Sequence[str | None]],
+        done: Done, fast: bool,
+    ) -> list[str | None]:  # fmt: skip
+        """Find or make the records of one step; returns their ids, row by row."""
+        name, place = work.entity.name, (work.entity.name, work.key)
+        known, fresh = self._known.get(place, {}), self._fresh.setdefault(place, {})
         pending: dict[str, dict[str, Any]] = {}
         changes: dict[str, _Change] = {}
-        for at, values, key in todo:
-            found = None if key is None else self._id(work.entity, work.key, key)
-            if found is None:
+        refers = [(relation, ids[record]) for relation, record in work.refers]
+        touches = bool(work.adds or work.replaces)
+        mine: list[str | None] = [None] * len(made)
+        seen = 0
+        for at, one in enumerate(made):
+            if one is None:
+                continue
+            key = one.key
+            found = None if key is None else fresh.get(key) or known.get(key)
+            if found is not None and not touches and work.step.existing != "reject":
+                mine[at] = found
+                seen += 1
+                continue
+            values = {**one.values}
+            for relation, others in refers:
+                values[relation] = others[at] or self._referred(work, relation, at, others)
+            if found is not None:
+                if work.step.existing == "reject":
+                    raise work.refused(at, FieldError(" and ".join(work.key), "not_unique", "is there already."))
+                seen += 1
+                self._again(work, at, found, values, pending, changes)
+            else:
                 if fast:
                     found = values.setdefault("id", tx._new_id())
                     pending[found] = values
                 else:
                     found = await self._create(tx, work, values, at)
                 if key is not None:
-                    self._fresh.setdefault((name, work.key), {})[key] = found
-                    done.made.append((called, key))
+                    fresh[key] = found
+                    done.made.append((work.step.called, key))
                 done.created[name] += 1
-            else:
-                if work.step.existing == "reject":
-                    error = FieldError(" and ".join(work.key), "not_unique", "is there already.")
-                    raise work.refused(at, error)
-                done.found[name] += 1
-                self._again(work, at, found, values, pending, changes)
-            ids[at][called] = found
+            mine[at] = found
+        done.found[name] += seen
         if pending:
             await self._bulk(work.entity).add(tx, [*pending.values()])
-        for key_of, change in changes.items():
+        for record, change in changes.items():
             try:
-                done.updated[name] += await _apply(tx, work.entity, key_of, change)
+                done.updated[name] += await _apply(tx, work.entity, record, change)
             except Unavailable:
                 raise
             except Problem as problem:
                 raise work.refused(change.at, *_of(problem)) from None
+        return mine
 
     def _again(
         self, work: Work, at: int, found: str, values: Mapping[str, Any], pending: Mapping[str, dict[str, Any]],
@@ -228,8 +282,12 @@ class Batches:
     ) -> None:  # fmt: skip
         """Another row speaks of a record that is there."""
         if (record := pending.get(found)) is not None:
-            record |= {name: values[name] for name in work.replaces if name in values}
-            record |= {name: _sum(record.get(name), values[name]) for name in work.adds if values.get(name) is not None}
+            for name in work.replaces:
+                if name in values:
+                    record[name] = values[name]
+            for name in work.adds:
+                if values.get(name) is not None:
+                    record[name] = _sum(record.get(name), values[name])
             return
         if not work.replaces and not work.adds:
             return
@@ -256,18 +314,20 @@ class Batches:
             raise work.refused(at, *_of(problem)) from None
 
     async def _seek(
-        self, tx: Transaction, work: Work, name: str, find: str, todo: Sequence[tuple[int, dict[str, Any], Any]]
-    ) -> None:
+        self, tx: Transaction, work: Work, name: str, find: str, tied: Sequence[Made | None]
+    ) -> None:  # fmt: skip
         """Put the ids of records in the place of the values they are found by."""
         target = work.entity.fields[name].target
         assert target is not None
-        await self._look(tx, target, (find,), [(v[name],) for _, v, _ in todo if v.get(name) is not None])
-        for at, values, _ in todo:
-            if values.get(name) is not None:
-                found = self._id(target, (find,), (values[name],))
-                if found is None:
-                    raise work.refused(at, FieldError(name, "not_found", "names no record that is there."))
-                values[name] = found
+        sought = [
+            (at, one.values) for at, one in enumerate(tied) if one is not None and one.values.get(name) is not None
+        ]
+        await self._look(tx, target, (find,), [(values[name],) for _, values in sought])
+        for at, values in sought:
+            found = self._id(target, (find,), (values[name],))
+            if found is None:
+                raise work.refused(at, FieldError(name, "not_found", "names no record that is there."))
+            values[name] = found
 
     def _id(self, entity: Entity, names: tuple[str, ...], key: Key) -> str | None:
         place = entity.name, names
@@ -275,7 +335,8 @@ class Batches:
 
     async def _look(self, tx: Transaction, entity: Entity, names: tuple[str, ...], keys: Sequence[Key]) -> None:
         """See which of these records are there."""
-        unknown = [key for key in dict.fromkeys(keys) if self._id(entity, names, key) is None]
+        place = entity.name, names
+        unknown = [*({*keys} - self._known.get(place, {}).keys() - self._fresh.get(place, {}).keys())]
         if not unknown:
             return
         if self._system:
@@ -301,11 +362,6 @@ class Batches:
 def is_own(hook: Hook) -> bool:
     """Whether a hook is Backstay's own: such are a part of what a model is, and always run."""
     return str(getattr(hook, "__module__", "")).startswith("backstay.")
-
-
-def _key(work: Work, values: Mapping[str, Any]) -> Key | None:
-    key = tuple(values.get(name) for name in work.key)
-    return None if None in key else key
 
 
 def _sum(one: Any, other: Any) -> Any:

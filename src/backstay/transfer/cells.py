@@ -70,30 +70,39 @@ def reader(
         return lambda cells: constant
     places = tuple(at[column] for column in (source.column, source.times, source.default_column) if column)
     known: dict[Any, Any] = {}
-    if len(places) == 1:
-        (place,) = places
-        return lambda cells: _remembered(known, cells[place], lambda: make(cells[place], None, None))
+
+    def new(cell: Any, one: tuple[Any, Any, Any]) -> Any:
+        if len(known) >= _REMEMBERED:
+            known.clear()
+        made = known[cell] = make(*one)
+        return made
+
     column = at[source.column]
+    if len(places) == 1:
+
+        def read_one(cells: Cells) -> Any:
+            cell = cells[column]
+            try:
+                return known[cell]
+            except KeyError:
+                return new(cell, (cell, None, None))
+            except TypeError:  # a list or an object of a JSON file
+                return make(cell, None, None)
+
+        return read_one
     times = at[source.times] if source.times else None
     other = at[source.default_column] if source.default_column else None
 
     def read(cells: Cells) -> Any:
         one = cells[column], None if times is None else cells[times], None if other is None else cells[other]
-        return _remembered(known, one, lambda: make(*one))
+        try:
+            return known[one]
+        except KeyError:
+            return new(one, one)
+        except TypeError:
+            return make(*one)
 
     return read
-
-
-def _remembered(known: dict[Any, Any], cell: Any, make: Callable[[], Any]) -> Any:
-    try:
-        return known[cell]
-    except KeyError:
-        if len(known) >= _REMEMBERED:
-            known.clear()
-        made = known[cell] = make()
-        return made
-    except TypeError:  # a list or an object of a JSON file
-        return make()
 
 
 def _maker(name: str, source: From, field: Field, empty: frozenset[str]) -> Callable[[Any, Any, Any], Any]:
@@ -150,7 +159,8 @@ def holds(whens: When | tuple[When, ...], at: Mapping[str, int], empty: Sequence
     tests = [_test(when, at[when.column], frozenset(empty)) for when in conditions(whens)]
     if len(tests) == 1:
         return tests[0]
-    return lambda cells: all(test(cells) for test in tests)
+    first, *others = tests
+    return lambda cells: first(cells) and all([test(cells) for test in others])
 
 
 def _test(when: When, place: int, empty: frozenset[str]) -> Callable[[Cells], bool]:
@@ -178,4 +188,16 @@ def _test(when: When, place: int, empty: frozenset[str]) -> Callable[[Cells], bo
             when.at_least is None or number >= when.at_least
         )
 
-    return lambda cells: _remembered(known, cells[place], lambda: look(cells[place]))
+    def test(cells: Cells) -> bool:
+        cell = cells[place]
+        try:
+            return known[cell]
+        except KeyError:
+            if len(known) >= _REMEMBERED:
+                known.clear()
+            found = known[cell] = look(cell)
+            return found
+        except TypeError:
+            return look(cell)
+
+    return test

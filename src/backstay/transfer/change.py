@@ -56,6 +56,15 @@ def _squeeze(value: Any) -> str:
     return " ".join(_text(value).split())
 
 
+def _exact_slug(value: Any) -> str:
+    """A slug that differs wherever the text does: what a slug cannot hold stands in it as hexadecimal digits."""
+    parts = re.findall(r"[a-z0-9]+|[^a-z0-9]+", _text(value))
+    return "-".join(part if part[0] in _PLAIN else f"x{part.encode('utf-8', 'replace').hex()}" for part in parts)
+
+
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
+
+
 def _number(sign: Any, _: Mapping[str, Any]) -> Change:
     """`"1.234,56"` as `"1234.56"`: `comma` says that the comma stands before the fraction, `point` that the point."""
     if sign not in ("comma", "point"):
@@ -185,6 +194,7 @@ PLAIN: dict[str, Change] = {
     "upper": lambda value: _text(value).upper(),
     "title": lambda value: _text(value).title(),
     "slug": lambda value: slug_of(_text(value)),
+    "exact_slug": _exact_slug,
 }
 """The changes that need nothing else to be said."""
 
