@@ -368,7 +368,7 @@ class App:
             self._running.closure.start()
             self._running.upkeep.start()
         for sentence in done:
-            self._running.log.event("info", sentence)
+            self._running.log.event("schema_changed", did=sentence)
         return self._running
 
     async def stop(self) -> None:
@@ -455,7 +455,7 @@ class Running:
         )
         self.http = HTTP(
             Permit(settings.http_allow), caps_of(app.limits), wire, refuse_inside=refuse_inside,
-            tell=lambda reason: self.log.event("warning", "an outbound request was refused", reason=reason),
+            tell=lambda reason: self.log.event("outbound_refused", reason=reason),
         )  # fmt: skip
         self.outbox = Outbox(self.engine, app.reactions, lambda: self.context_of(SYSTEM), self.log)
         self.closure = Closure(self.engine)

@@ -181,7 +181,7 @@ async def test_code_that_does_not_start_leaves_the_old_one_at_work(file: Path, s
     await until(server, "/api/version", '"0"')
     file.write_text(FILE.replace("VERSION", "1").replace("n: int", "n: Nothing"))
     server.tell(signal.SIGHUP)
-    await seen(lambda: '"event":"reload failed"' in server.log.read_text())
+    await seen(lambda: '"event":"reload_failed"' in server.log.read_text())
     assert await get(server, "/api/version") == (200, '"0"')
     file.write_text(FILE.replace("VERSION", "2"))
     server.tell(signal.SIGHUP)

@@ -19,6 +19,7 @@ from backstay.model.predicate import OPERATORS, QUANTIFIERS
 from backstay.plan.limits import Limits
 from backstay.settings import ENVIRONMENT, Settings
 from backstay.store.transaction import Moment
+from backstay.telemetry.observation import EVENTS
 from tests.docs.pages import PAGES, ROOT, blocks, name_of, prose
 
 DOCS = ROOT / "docs"
@@ -117,7 +118,7 @@ def test_every_command_and_option_is_documented() -> None:
             if isinstance(parameter, click.Option)
             for option in [*parameter.opts, *parameter.secondary_opts]
         }
-        said = set(re.findall(r"`(--[a-z-]+)`", shown[heading]))
+        said = set(re.findall(r"`(--?[a-z-]+)`", shown[heading]))
         assert said == real, heading
 
 
@@ -144,6 +145,14 @@ def test_every_member_of_app_context_and_transaction_is_documented() -> None:
             members |= {"actor", "accounts"}
         assert shown == members, title
     assert "## `App`" in text
+
+
+def test_every_event_is_documented() -> None:
+    found = {row[0].strip("`"): row for row in rows(section(REFERENCE / "events.md", "Events"))}
+    assert found.keys() == EVENTS.keys()
+    for name, (_, level, meaning, fields) in found.items():
+        event = EVENTS[name]
+        assert (level, meaning, tuple(re.findall(r"`(\w+)`", fields))) == (event.level, event.meaning, event.fields)
 
 
 def test_everything_for_testing_is_documented() -> None:

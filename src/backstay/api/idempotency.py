@@ -172,7 +172,7 @@ class Idempotency:
         try:
             await attempt.answer_late(response.status, _packed(response))
         except Problem as problem:
-            self._log.event("warning", "an answer could not be kept for its Idempotency-Key", why=problem.detail)
+            self._log.event("answer_not_kept", why=problem.detail)
 
     async def _purge(self) -> None:
         """Once a minute, and at once again while there is more than one purge takes: it never falls behind."""
@@ -184,7 +184,7 @@ class Idempotency:
             if await self.repeats.purge() == PURGED:
                 self._purged -= PURGE_SECONDS
         except Problem as problem:
-            self._log.event("warning", "expired idempotency keys could not be deleted", why=problem.detail)
+            self._log.event("keys_not_deleted", why=problem.detail)
 
 
 def parse_key(raw: bytes) -> bytes:

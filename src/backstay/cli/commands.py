@@ -11,6 +11,7 @@ from backstay.cli.doctor import doctor, refuse_unsafe
 from backstay.cli.encrypt import encrypt
 from backstay.cli.keys import key
 from backstay.cli.load import with_app
+from backstay.cli.logs import logs
 from backstay.cli.migrate import migrate
 from backstay.cli.transfer import import_
 from backstay.cli.upkeep import db, down, ping, up
@@ -27,7 +28,7 @@ def backstay() -> None:
 
 backstay.add_command(encrypt)
 backstay.add_command(key)
-for command in (db, doctor, down, ping, up):
+for command in (db, doctor, down, logs, ping, up):
     backstay.add_command(command)
 
 

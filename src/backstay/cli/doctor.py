@@ -56,7 +56,7 @@ async def refuse_unsafe(running: Running) -> None:
     found = await examine(await patient_of(running.app, running), unsafe)
     for finding in found:
         if not finding.stops:
-            running.log.event("warning", "unsafe and accepted", check=finding.check, said=finding.said)
+            running.log.event("unsafe_accepted", check=finding.check, said=finding.said)
     if stops := [finding for finding in found if finding.stops]:
         names = ", ".join(dict.fromkeys(finding.check for finding in stops))
         lines = "\n".join(_shown(finding) for finding in stops)

@@ -87,7 +87,7 @@ class Supervisor:
             if not await self._come_up(self._children):
                 self._told.put_nowait(None)
                 return
-            self._log.event("info", "serving", host=self._settings.host, port=self._settings.port, pid=os.getpid())
+            self._log.event("serving", host=self._settings.host, port=self._settings.port, pid=os.getpid())
 
     async def _start(self) -> Child:
         """Start a process."""
@@ -126,7 +126,7 @@ class Supervisor:
         child.ready.set()
         if child.leaving or self._stopping or not was_ready:
             return
-        self._log.event("error", "worker ended", pid=child.process.pid, code=code)
+        self._log.event("worker_ended", pid=child.process.pid, code=code)
         wait = 0.0 if monotonic() - child.began > _SOON else 1.0
         while child in self._children and not self._stopping:
             await asyncio.sleep(wait)
@@ -151,7 +151,7 @@ class Supervisor:
         async with self._renewing:
             new = [await self._start() for _ in range(self._workers)]
             if not await self._come_up(new) or self._stopping:
-                self._log.event("error", "reload failed", pid=os.getpid())
+                self._log.event("reload_failed", pid=os.getpid())
                 for child in new:
                     child.tell(signal.SIGINT)
                 return
@@ -159,14 +159,14 @@ class Supervisor:
             for child in old:
                 child.tell(signal.SIGHUP)
                 self._later(self._end(child, self._settings.linger_seconds))
-            self._log.event("info", "reloaded", pid=os.getpid(), workers=len(new))
+            self._log.event("reloaded", pid=os.getpid(), workers=len(new))
 
     async def _end(self, child: Child, seconds: float) -> None:
         """Wait for the end of a process that was told, and end it where it does not."""
         try:
             await asyncio.wait_for(child.process.wait(), seconds + self._settings.stop_seconds)
         except TimeoutError:
-            self._log.event("error", "worker killed", pid=child.process.pid)
+            self._log.event("worker_killed", pid=child.process.pid)
             child.process.kill()
             await child.process.wait()
 
@@ -180,7 +180,7 @@ class Supervisor:
             loop.add_signal_handler(one, self._tell_all, signal.SIGINT)
         self._tell_all(how)
         await asyncio.gather(*(self._end(child, self._settings.drain_seconds) for child in self._all))
-        self._log.event("info", "stopped", pid=os.getpid())
+        self._log.event("stopped", pid=os.getpid())
 
     def _tell_all(self, how: signal.Signals) -> None:
         for child in self._all:

@@ -32,7 +32,7 @@ _ACTIONS = {"created": "create", "updated": "update", "deleted": "delete"}
 class Journal(Protocol):
     """Where an operator reads what went wrong."""
 
-    def event(self, level: str, event: str, **values: Any) -> None: ...
+    def event(self, event: str, **values: Any) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class Outbox:
             try:
                 told = await self._turn(reaction)
             except Exception as error:  # the database is away; what was told and not kept is told again
-                self._journal.event("warning", "reactions wait", reaction=reaction.name, error=type(error).__name__)
+                self._journal.event("reactions_wait", reaction=reaction.name, error=type(error).__name__)
                 told = 0
                 await asyncio.sleep(_REST)
             if not told:
@@ -179,7 +179,7 @@ class Outbox:
             await self.positions.settle(turn, failed, TURN, done=False)
             if retry_after(failed.attempts) is None:
                 self._journal.event(
-                    "error", "a reaction was given up on", reaction=reaction.name, record=delivery.record,
+                    "reaction_given_up", reaction=reaction.name, record=delivery.record,
                     position=delivery.position, error=error,
                 )  # fmt: skip
         return told
@@ -202,7 +202,7 @@ class Outbox:
         if (error := telling.exception()) is None:
             return ""
         said = f"{type(error).__name__}: {error}"[:500]
-        self._journal.event("warning", "a reaction failed", reaction=reaction.name, record=change.record, error=said)
+        self._journal.event("reaction_failed", reaction=reaction.name, record=change.record, error=said)
         return said
 
 

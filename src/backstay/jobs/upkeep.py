@@ -25,7 +25,7 @@ _LOOK = 60.0  # seconds between two looks whether it is time
 class Journal(Protocol):
     """Where an operator reads what was done."""
 
-    def event(self, level: str, event: str, **values: Any) -> None: ...
+    def event(self, event: str, **values: Any) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Upkeep:
             try:
                 await self.if_due()
             except Exception as error:  # the database is away; the next look finds it
-                self._journal.event("warning", "upkeep waits", error=type(error).__name__)
+                self._journal.event("upkeep_waits", error=type(error).__name__)
 
     async def if_due(self) -> list[Done]:
         """Do it where nobody has done it for an hour. One round trip where somebody has."""
@@ -98,11 +98,11 @@ class Upkeep:
             said = await chore.run()
         except Exception as error:
             done = Done(chore.name, f"{type(error).__name__}: {error}", perf_counter() - began, failed=True)
-            self._journal.event("error", "upkeep failed", chore=chore.name, error=type(error).__name__)
+            self._journal.event("upkeep_failed", chore=chore.name, error=type(error).__name__)
             return done
         done = Done(chore.name, said, perf_counter() - began)
         if said:
-            self._journal.event("info", "upkeep", chore=chore.name, did=said, seconds=round(done.seconds, 3))
+            self._journal.event("upkeep", chore=chore.name, did=said, seconds=round(done.seconds, 3))
         return done
 
     async def _changes(self) -> str:

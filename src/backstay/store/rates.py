@@ -226,7 +226,7 @@ class Rates:
                 _remember(self._alone, charge.key, window)
         if self._log is not None and monotonic() - self._told > 1.0:
             self._told = monotonic()
-            self._log.event("warning", "rates are kept by this process alone", error=type(error).__name__)
+            self._log.event("rates_alone", error=type(error).__name__)
         return [verdict for _, verdict in found]
 
     async def _purge(self) -> None:
@@ -235,7 +235,7 @@ class Rates:
                 await writing.run(self._text(_PURGE, 0), ())
         except Exception as error:
             if self._log is not None:
-                self._log.event("warning", "rates that have expired were not deleted", error=type(error).__name__)
+                self._log.event("rates_not_deleted", error=type(error).__name__)
 
     def _text(self, text: str, count: int) -> str:
         """A statement for so many keys as this database says it."""

@@ -1,12 +1,13 @@
 """The log: a line per request with its id, readable in a terminal and JSON in production.
 
 Lines are gathered for a tenth of a second and written together, so that logging is not what a request costs.
-Invariant: no header, body or query is ever logged; they hold secrets.
+Invariant: only what `observation.py` lists is logged, one line each; no header, body or query, for they hold secrets.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import sys
 import time
@@ -16,6 +17,8 @@ from typing import IO, Any
 from urllib.parse import quote
 
 import msgspec
+
+from backstay.telemetry.observation import EVENTS
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _UNSAFE = re.compile(r"[^ -~]|[\"\\\\]")
@@ -31,11 +34,15 @@ class Log:
         self._stream = stream or sys.stderr
         self._lines: list[str] = []
         self._waiting = False
+        self.counts: dict[str, int] = {}
+        """How often each event has happened, whether it was written or not."""
         self._second = 0
         self._stamp = ""
 
-    def event(self, level: str, event: str, **values: Any) -> None:
-        """One event with its values."""
+    def event(self, event: str, **values: Any) -> None:
+        """One event of the closed list (`observation.py`) with its values. Raises `KeyError` for any other."""
+        level = EVENTS[event].level
+        self.counts[event] = self.counts.get(event, 0) + 1
         if LEVELS[level] < self.level:
             return
         now = datetime.now(UTC)
@@ -43,7 +50,7 @@ class Log:
             body = {"ts": now.isoformat(timespec="milliseconds"), "level": level, "event": event, **values}
             self._put(msgspec.json.encode(body, enc_hook=str).decode())
         else:
-            said = " ".join(f"{key}={value}" for key, value in values.items())
+            said = " ".join(f"{key}={shown(value)}" for key, value in values.items())
             self._put(f"{now:%H:%M:%S} {level:7} {event} {said}".rstrip())
 
     def request(
@@ -51,11 +58,17 @@ class Log:
         error: BaseException | None, code: str = "", client: str = "", key: str = "",
     ) -> None:  # fmt: skip
         """The line of one request; `key` is the id of the API key it came with."""
-        level = "error" if status >= 500 else "info"
+        level = "info" if status < 500 else "error" if status == 500 else "warning"
         if LEVELS[level] < self.level:
             return
         if _UNSAFE.search(path):
             path = quote(path, safe="/:@!$&'()*+,;=~ ")  # as it was sent, and nothing a terminal or JSON could misread
+        raised = why = ""
+        if error is not None and status >= 500:
+            if status == 500:
+                raised = "".join(traceback.format_exception(error)).rstrip()
+            elif (why := str(error)) == getattr(error, "detail", ""):
+                why = ""
         moment = time.time()
         if int(moment) != self._second:
             self._second = int(moment)
@@ -63,20 +76,22 @@ class Log:
         if self.json:
             whom = f',"actor":{_quoted(actor)}' if actor is not None else ""
             whom += f',"key":"{key}"' if key else ""
-            why = f',"code":"{code}"' if code else ""
+            wrong = f',"code":"{code}"' if code else ""
+            wrong += f',"why":{_quoted(why)}' if why else ""
+            wrong += f',"trace":{_quoted(raised)}' if raised else ""
             where = f',"client":"{client}"' if client else ""
             self._put(
                 f'{{"ts":"{self._stamp}.{int(moment * 1000) % 1000:03}Z","level":"{level}","event":"request",'
                 f'"method":"{method}","path":"{path}","status":{status},"ms":{seconds * 1000:.2f},'
-                f'"request_id":"{request_id}"{whom}{where}{why}}}'
+                f'"request_id":"{request_id}"{whom}{where}{wrong}}}'
             )
         else:
             colour = _COLOURS.get(status // 100, "0")
-            shown = f"\x1b[{colour}m{status}\x1b[0m" if self._stream.isatty() else str(status)
-            said = f"{self._stamp[11:]} {shown} {method:6} {path} {seconds * 1000:.1f} ms {request_id} {code}"
-            self._put(said.rstrip())
-        if error is not None and status >= 500:
-            self._put("".join(traceback.format_exception(error)).rstrip())
+            mark = f"\x1b[{colour}m{status}\x1b[0m" if self._stream.isatty() else str(status)
+            said = f"{self._stamp[11:]} {mark} {method:6} {path} {seconds * 1000:.1f} ms {request_id} {code}"
+            self._put(f"{said.rstrip()} {f'why={shown(why)}' if why else ''}".rstrip())
+            if raised:
+                self._put(raised)
 
     def _put(self, line: str) -> None:
         self._lines.append(line)
@@ -95,6 +110,12 @@ class Log:
             lines, self._lines = self._lines, []
             self._stream.write("\n".join(lines) + "\n")
             self._stream.flush()
+
+
+def shown(value: object) -> str:
+    """A value as it stands in a line for people: quoted where it could be misread."""
+    said = str(value)
+    return said if said and not _UNSAFE.search(said) and " " not in said else json.dumps(said)
 
 
 def _quoted(text: object) -> str:
