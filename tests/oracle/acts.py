@@ -241,7 +241,7 @@ class Acts:
         if self.careless and self.rng.random() < 0.1:
             return Said(5, (), False)
         keys = [self._one_of(one.target) for _ in range(self.rng.choice((0, 1, 1, 2, 3)))]
-        return Said(keys, keys)
+        return Said(keys, keys, one.as_list or not keys)  # ids are no new records
 
 
 def json_values(values: Values) -> dict[str, Any]:

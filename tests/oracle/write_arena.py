@@ -6,7 +6,7 @@ and all that is kept beside a field. Then the transaction is undone, so every ac
 """
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Container, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -311,6 +311,7 @@ class WriteArena:
             if want.tables is None or got.tables is None:
                 continue
             names = renaming(found.fresh, got.tables)
+            names |= zip(gone(got.answers, {*names}), gone(want.answers, {*names.values()}), strict=False)
             answers, tables = renamed(got.answers, names), renamed(got.tables, names)
             if not alike(want.answers, answers):
                 raise self._differ(case, desk.name, want.answers, answers)
@@ -344,6 +345,15 @@ def renaming(fresh: Mapping[str, list[str]], tables: Tables) -> dict[str, str]:
     for name, keys in fresh.items():
         found |= dict(zip(sorted(key for key in tables[name] if key.startswith("0199ffff-")), keys, strict=False))
     return found
+
+
+def gone(answers: Any, known: Container[str]) -> list[str]:
+    """Ids of what an act has made and ended again, in the order in which it answers them."""
+    parts = answers.values() if isinstance(answers, dict) else answers if isinstance(answers, list) else ()
+    found = [key for part in parts for key in gone(part, known)]
+    if isinstance(answers, str) and (key := answers.rpartition("/")[2]).startswith("0199ffff-") and key not in known:
+        found.append(key)
+    return list(dict.fromkeys(found))
 
 
 def renamed(node: Any, names: Mapping[str, str]) -> Any:
