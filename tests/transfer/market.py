@@ -38,6 +38,17 @@ class Shelf(Model):
         return [unique(self.name)]
 
 
+class Room(Model):
+    name: Annotated[str, Len(1, 20)]
+    inside: Room | None = None
+
+    def rules(self, me: User) -> Rules:
+        return Rules(read=anyone)
+
+    def indexes(self) -> list[Index]:
+        return [unique(self.name)]
+
+
 class Good(Model):
     code: Annotated[str, Len(1, 20)]
     name: str = "?"
@@ -69,7 +80,7 @@ class Note(Model):
         return Rules(read=self.author == me, create=me.signed_in)
 
 
-app = App("market", models=[Shelf, Good, Note])
+app = App("market", models=[Shelf, Room, Good, Note])
 
 
 @app.before_create(Note)

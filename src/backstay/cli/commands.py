@@ -13,7 +13,7 @@ from backstay.cli.keys import key
 from backstay.cli.load import with_app
 from backstay.cli.logs import logs
 from backstay.cli.migrate import migrate
-from backstay.cli.transfer import import_
+from backstay.cli.transfer import export, import_, seed
 from backstay.cli.upkeep import db, down, ping, up
 
 if TYPE_CHECKING:
@@ -274,4 +274,6 @@ def outbox_retry(file: str, reaction: str, position: int) -> None:
 
 
 backstay.add_command(import_)
+backstay.add_command(export)
+backstay.add_command(seed)
 backstay.add_command(migrate)

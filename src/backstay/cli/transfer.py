@@ -1,4 +1,4 @@
-"""`backstay import`: files into models."""
+"""`backstay import`, `export` and `seed`: files into models, and models into files."""
 
 from __future__ import annotations
 
@@ -75,6 +75,124 @@ def import_(
     else:
         _say(tally, importer.begun_at, rejects, dry_run, monotonic() - began)
     if tally.rejected:
+        context.exit(EXIT_REJECTED)
+
+
+@click.command("export")
+@click.argument("file")
+@click.argument("model")
+@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="A file; else it is printed.")
+@click.option("--format", "form", type=click.Choice(["csv", "json", "jsonl"]), help="Otherwise by the file's ending.")
+@click.option("--fields", help="Names with commas between, along relations too: slug,price,category.slug")
+@click.option("--filter", "filters", multiple=True, metavar="FIELD=VALUE", help="As in an address: stock[gte]=5")
+@click.option("--where", help="A filter object, as in an address.")
+@click.option("--as", "email", metavar="EMAIL", help="What this account may see; otherwise all there is.")
+@click.option("--as-role", "roles", multiple=True, help="What somebody signed in with this role may see.")
+@DATABASE
+@click.option("--json", "as_json", is_flag=True, help="The outcome as JSON; needs --output.")
+def export(
+    file: str, model: str, output: Path | None, form: Any, fields: str | None, filters: tuple[str, ...],
+    where: str | None, email: str | None, roles: tuple[str, ...], database: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Write the records of a MODEL of FILE as CSV, JSON or JSON Lines, a page at a time."""
+    from backstay.cli.load import with_app
+    from backstay.errors import nearest
+    from backstay.plan.actor import Actor
+
+    app = app_of(file, database)
+    entity = app.schema.by_plural().get(model) or app.schema.entities.get(model)
+    if entity is None or entity.hidden:
+        raise click.ClickException(f'There is no model "{model}".{nearest(model, [*app.schema.by_plural()])}')
+    endings = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+    chosen: Any = form or endings.get(output.suffix.lower() if output else "", "csv")
+    if as_json and output is None:
+        raise click.ClickException("--json says what was done, so the records need a file of their own: --output FILE")
+    asked = [(name, value) for name, _, value in (one.partition("=") for one in filters)]
+    if where:
+        asked.append(("where", where))
+
+    async def work(running: Running) -> int:
+        from backstay.transfer.export import fields_of, pages, write
+
+        actor = await actor_of(running, email)
+        if roles and email is None:
+            actor = Actor(_SOMEBODY, frozenset(roles))
+        names = [n.strip() for n in fields.split(",")] if fields else fields_of(running.engine, entity, actor)
+        rows = pages(running.engine, entity, actor, names, asked)
+        if output is None:
+            return await write(rows, chosen, names, lambda text: click.echo(text, nl=False))
+        unfinished = output.with_name(f".{output.name}.part")
+        try:
+            with Bar("Export", show=not as_json) as bar, unfinished.open("w", encoding="utf-8", newline="") as target:
+                done = await write(rows, chosen, names, target.write, lambda done: bar.show(done, done))
+            unfinished.replace(output)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        return done
+
+    done = with_app(app, work)
+    if as_json:
+        import json
+
+        click.echo(json.dumps({"model": entity.name, "records": done, "format": chosen, "file": str(output)}))
+    elif output is not None:
+        click.echo(f"{done:,} records of {entity.name} are in {output}.")
+
+
+_SOMEBODY = "00000000-0000-7000-8000-000000000000"
+
+
+@click.command()
+@click.argument("file")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--again", is_flag=True, help="Files that were loaded before too.")
+@click.option("--hooks/--no-hooks", default=True, help="Whether hooks of FILE run.")
+@DATABASE
+@click.option("--json", "as_json", is_flag=True, help="The outcome as JSON.")
+@click.pass_context
+def seed(
+    context: click.Context, file: str, folder: Path, again: bool, hooks: bool, database: str | None, as_json: bool
+) -> None:
+    """Load a FOLDER of files named after models, those first that others refer to."""
+    from backstay.cli.load import with_app
+    from backstay.transfer.change import BadMapping
+    from backstay.transfer.importer import Stopped
+
+    app = app_of(file, database)
+
+    async def work(running: Running) -> list[tuple[Path, Importer, Path]]:
+        from backstay.plan.actor import SYSTEM
+        from backstay.transfer.importer import Importer, Options
+        from backstay.transfer.seed import seeds_of
+
+        done = []
+        for one in seeds_of(folder, app.schema):
+            rejects = Path(f"{one.path.stem}.rejects.jsonl")
+            options = Options(SYSTEM, hooks, rejects=rejects)
+            importer = Importer(one.mapping, [one.path], running.engine, running.hooks, running.new_id, options)
+            await importer.run(again=again)
+            done.append((one.path, importer, rejects))
+        return done
+
+    try:
+        done = with_app(app, work)
+    except (BadMapping, Stopped) as error:
+        raise click.ClickException(str(error)) from None
+    if as_json:
+        import json
+
+        said = [
+            {"file": path.name, "rows": one.tally.rows - one.begun_at, "created": one.tally.created,
+             "updated": one.tally.updated, "rejected": one.tally.rejected}
+            for path, one, _ in done
+        ]  # fmt: skip
+        click.echo(json.dumps(said, indent=2))
+    else:
+        for path, one, rejects in done:
+            new = one.tally.rows - one.begun_at
+            bad = sum(one.tally.rejected.values())
+            click.echo(f"{path.name:24} {new:>8,} rows" + (f", {bad:,} rejected: {rejects}" if bad else ""))
+    if any(one.tally.rejected for _, one, _ in done):
         context.exit(EXIT_REJECTED)
 
 

@@ -93,6 +93,7 @@ class Work:
         self.refers = [(name, source.record) for name, source in sources.items() if source.record]
         self.sought = [(name, source.find) for name, source in sources.items() if source.find]
         self.key = step.key
+        self.of_itself = any(entity.fields[name].target is entity for name, _ in self.sought)
         others = {name for name, _ in (*self.refers, *self.sought)}
         self.own_key = bool(step.key) and others.isdisjoint(step.key)
         self.addressed = entity is user and "email" in sources
@@ -198,12 +199,32 @@ class Batches:
         ids: dict[str, list[str | None]] = {}
         for number, work in enumerate(self.works):
             made = [ready.made[number] for ready in rows]
+            if work.of_itself:
+                ids[work.step.called] = await self._one_by_one(tx, work, made, ids, done, single=single)
+                continue
             if work.sought or (work.key and not work.own_key):
                 made = await self._tied(tx, work, made, ids)
             if work.key:
                 await self._look(tx, work.entity, work.key, [one.key for one in made if one is not None and one.key])
             ids[work.step.called] = await self._put(tx, work, made, ids, done, self._fast(work) and not single)
         return done
+
+    async def _one_by_one(
+        self, tx: Transaction, work: Work, made: Sequence[Made | None], ids: Mapping[str, Sequence[str | None]],
+        done: Done, *, single: bool,
+    ) -> list[str | None]:  # fmt: skip
+        """Records of a model that refer to others of it, which may stand before them in the same file."""
+        mine: list[str | None] = []
+        for at, one in enumerate(made):
+            here = {name: others[at : at + 1] for name, others in ids.items()}
+            try:
+                tied = await self._tied(tx, work, [one], here)
+                if work.key:
+                    await self._look(tx, work.entity, work.key, [two.key for two in tied if two and two.key])
+                mine += await self._put(tx, work, tied, here, done, self._fast(work) and not single)
+            except RowRefused as refusal:
+                raise RowRefused(at, refusal.refused) from None
+        return mine
 
     async def _tied(
         self, tx: Transaction, work: Work, made: Sequence[Made | None], ids: Mapping[str, Sequence[str | None]]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+import msgspec
 from msgspec import UNSET
 
 from backstay.errors import FieldError
@@ -126,6 +127,8 @@ def _maker(name: str, source: From, field: Field, empty: frozenset[str]) -> Call
             return nothing()
         if times is not None:
             raw = _times(raw, times)
+        if kind.name == "money" and isinstance(raw, str) and raw.startswith("{"):
+            raw = _decoded(raw)  # as an export writes it into a cell
         return parse(kind, raw, from_text=not isinstance(raw, float))
 
     def make(raw: Any, times: Any, other: Any) -> Any:
@@ -143,6 +146,13 @@ def _maker(name: str, source: From, field: Field, empty: frozenset[str]) -> Call
             return Refused((error,), skip=source.bad == "skip")
 
     return make
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
 
 
 def _times(raw: Any, times: Any) -> Any:

@@ -29,6 +29,8 @@ class Source(Struct, frozen=True, forbid_unknown_fields=True):
     encoding: str = "utf-8-sig"
     empty: tuple[str, ...] = ("",)
     """Texts that mean that there is no value, after blanks around them are taken away."""
+    formulas: bool = False
+    """Whether `backstay export` wrote the file, which marks what a spreadsheet would take for a formula."""
 
 
 class When(Struct, frozen=True, forbid_unknown_fields=True, rename={"state": "is"}):
@@ -147,14 +149,25 @@ def read_mapping(text: str, schema: Schema, name: str = "mapping.toml") -> Mappi
 def plain_mapping(entity: Entity, columns: list[str]) -> Mapping:
     """The mapping of a file whose columns are called like the fields of a model, as `backstay export` writes them.
 
-    A column `category.slug` finds the record of a relation by that field.
+    A column `category.slug` finds the record of a relation by that field. Records that are there are found by their
+    `id`, or by the first fields that are unique together and all among the columns.
     """
     fields: dict[str, str | From] = {}
     for column in columns:
         relation, _, by = column.partition(".")
+        if by and (field := entity.fields.get(relation)) is not None and field.target is None:
+            column, by = relation, ""  # an object that is a value
         fields[relation] = From(column=column, find=by if by != "id" else "") if by else column
-    step = Step(entity.name, fields, key=("id",) if "id" in fields else (), existing="update")
-    return Mapping(Source(), (), (step,), f"plain:{entity.name}:{','.join(columns)}")
+    if lacking := [name for name, field in entity.fields.items() if field.required and name not in fields]:
+        raise BadMapping(f'{entity.name} needs "{lacking[0]}", and there is no such column.')
+    if wrong := [name for name in fields if name not in entity.fields]:
+        hint = nearest(wrong[0], entity.fields)
+        raise BadMapping(f'{entity.name} has no field "{wrong[0]}" that can be written.{hint}')
+    unique = [index.fields for index in entity.indexes if index.kind == "unique" and set(index.fields) <= {*fields}]
+    key = ("id",) if "id" in fields else unique[0] if unique else ()
+    step = Step(entity.name, fields, key=key, existing="update" if key else "keep")
+    _check(step, entity, {}, entity.name)
+    return Mapping(Source(formulas=True), (), (step,), f"plain:{entity.name}:{','.join(columns)}")
 
 
 def _said(text: str) -> str:

@@ -18,9 +18,11 @@ import msgspec
 
 from backstay.errors import nearest
 from backstay.transfer.change import BadMapping
+from backstay.transfer.formula import plain as unmarked
 from backstay.transfer.mapping import Source
 
 LONGEST_CELL = 1_048_576  # characters
+_LOOKED_AT = 200  # records of a JSON file, for their names
 LARGEST_ARRAY = 268_435_456  # bytes of a JSON array, which is held in memory
 
 
@@ -49,13 +51,23 @@ def format_of(path: Path, source: Source) -> str:
 
 
 def columns_of(path: Path, source: Source) -> list[str]:
-    """The names of the columns of a file: the header of a CSV file, the names in the first record of another."""
+    """The names of the columns of a file: the header of a CSV file, the names in the first records of another.
+
+    What stands in an object has the name of that before it: `category.slug`.
+    """
     if format_of(path, source) == "csv":
         with path.open(encoding=source.encoding, errors="surrogateescape", newline="") as file:
             return next(csv.reader(file, delimiter=_delimiter(path, source)), [])
-    for row in _documents(path, source):
-        return list(row[1]) if isinstance(row[1], dict) else []
-    return []
+    names: dict[str, None] = {}
+    inside: set[str] = set()
+    for _, document in islice(_documents(path, source), _LOOKED_AT):
+        for name, value in document.items() if isinstance(document, dict) else ():
+            if isinstance(value, dict) and {*value} != {"amount", "currency"}:
+                inside.add(name)
+                names |= dict.fromkeys(f"{name}.{inner}" for inner in value)
+            else:
+                names[name] = None
+    return [name for name in names if name not in inside]
 
 
 def rows(paths: Sequence[Path], source: Source, columns: Sequence[str], start: int = 0) -> Iterator[Row]:
@@ -91,6 +103,8 @@ def _csv(number: int, path: Path, source: Source, columns: Sequence[str]) -> Ite
             except csv.Error as error:
                 raise BadMapping(f"{path.name}, line {begins}: {error}.") from None
             line = reader.line_num
+            if source.formulas:
+                cells = [unmarked(cell) for cell in cells]
             if len(cells) == width:
                 yield Row(number, begins, cells if straight else [cells[place] for place in places], "", cells)
             elif cells:
