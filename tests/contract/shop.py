@@ -39,7 +39,8 @@ def address(who: str) -> str:
 class Shop:
     """The shop, from the first request to `stop()`."""
 
-    def __init__(self, folder: Path, database: str = "") -> None:
+    def __init__(self, folder: Path, database: str = "", file: Path = FILE) -> None:
+        self.file = file
         self.shelf: list[str] = []
         self._environment = {
             "DATABASE_URL": database or f"sqlite:///{folder}/shop.db", "BACKSTAY_DATA": str(folder / "data"),
@@ -53,7 +54,7 @@ class Shop:
         program = str(Path(sys.executable).parent / "backstay")
         with self.said.open("wb") as said:
             self._process = subprocess.Popen(
-                [program, "serve", str(FILE), "--port", str(port)], cwd=folder,
+                [program, "serve", str(file), "--port", str(port)], cwd=folder,
                 env={**os.environ, **self._environment}, stdout=said, stderr=subprocess.STDOUT,
             )  # fmt: skip
         self._wait()
@@ -71,7 +72,7 @@ class Shop:
                 threading.Event().wait(0.05)
 
     async def _fill(self) -> None:
-        app = load_app(str(FILE))
+        app = load_app(str(self.file))
         app.settings = read_settings({**os.environ, **self._environment, "BACKSTAY_ENV": "development"})
         running = await app.start(extend=True)
         try:
@@ -80,7 +81,8 @@ class Shop:
                 who: await running.accounts.create_user(address(who), PASSWORD, roles, name=who)
                 for who, roles in PEOPLE.items()
             }
-            await self._buy(app, keys)
+            if self.file == FILE:
+                await self._buy(app, keys)
         finally:
             await app.stop()
 

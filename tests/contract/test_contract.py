@@ -74,6 +74,19 @@ def _for_somebody(document: dict[str, Any]) -> None:
     document["paths"]["/api/categories"]["get"]["security"] = [{"bearer": []}]
 
 
+def _without_a_field(document: dict[str, Any]) -> None:
+    del document["components"]["schemas"]["CategoryPart"]["properties"]["name"]
+
+
+def _another_content(document: dict[str, Any]) -> None:
+    content = document["paths"]["/api/categories"]["get"]["responses"]["200"]["content"]
+    content["text/plain"] = content.pop("application/json")
+
+
+def _without_422(document: dict[str, Any]) -> None:
+    del document["paths"]["/api/auth/login"]["post"]["responses"]["422"]
+
+
 def _another_method(document: dict[str, Any]) -> None:
     found = document["paths"]["/api/categories/aggregate"]
     found["delete"] = {**copy.deepcopy(found["get"]), "operationId": "delete_them"}
@@ -84,6 +97,9 @@ def _another_method(document: dict[str, Any]) -> None:
     [
         (_without_404, "status_code_conformance", ["/api/categories/{id}"]),
         (_another_type, "response_schema_conformance", ["/api/categories"]),
+        (_without_a_field, "response_schema_conformance", ["/api/categories"]),
+        (_another_content, "content_type_conformance", ["/api/categories"]),
+        (_without_422, "status_code_conformance", ["/api/auth/login"]),
         (_too_many, "positive_data_acceptance", ["/api/categories"]),
         (_too_few, "negative_data_rejection", ["/api/categories"]),
         (_another_tag, "response_headers_conformance", ["/api/categories"]),
@@ -97,14 +113,27 @@ def test_what_is_untrue_is_found(shop: Shop, tmp_path: Path, fault: Faulty, chec
     fault(document)
     document["paths"] = {path: item for path, item in document["paths"].items() if path in paths}
     for item in document["paths"].values():
-        item.pop("post", None)
+        if "get" in item:
+            item.pop("post", None)
         for operation in item.values():
             kept = {f"#/components/parameters/{name}" for name in ("id", "limit")}
-            operation["parameters"] = [part for part in operation["parameters"] if part.get("$ref") in kept]
+            operation["parameters"] = [part for part in operation.get("parameters", []) if part.get("$ref") in kept]
             for answer in operation["responses"].values():
                 answer.pop("links", None)
     found = explore(shop, tmp_path, "", phases=("coverage", "fuzzing"), examples=10, document=document)
     assert check in {name for _, name, _ in found.failures}, found.told()
+
+
+def test_a_server_error_is_found_and_so_is_what_never_answers_well(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, file=Path(__file__).parent / "faulty.py")
+    try:
+        document = shop.document("")
+        document["paths"] = {path: document["paths"][path] for path in ("/api/sound", "/api/broken", "/api/never")}
+        found = explore(shop, tmp_path, "", phases=("fuzzing",), examples=2, document=document)
+    finally:
+        shop.stop()
+    assert {(label, check) for label, check, _ in found.failures} == {("GET /api/broken", "not_a_server_error")}
+    assert operations_of(document) - found.reached() == {"GET /api/broken", "GET /api/never"}
 
 
 def test_no_excuse_is_without_a_reason() -> None:
