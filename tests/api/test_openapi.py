@@ -234,6 +234,7 @@ def test_the_anonymous_document_lists_what_anybody_and_any_account_may_do(schema
         "GET /api/products", "GET /api/products/aggregate", "GET /api/products/{id}", "POST /api/products",
         "PATCH /api/products/{id}", "PUT /api/members/{id}", "PUT /api/tags/{id}", "PUT /api/products/{id}",
         "POST /api/auth/signup", "POST /api/auth/login", "POST /api/auth/logout", "GET /api/auth/me", "GET /healthz",
+        "GET /readyz",
         "POST /api/auth/refresh", "GET /api/auth/sessions", "DELETE /api/auth/sessions",
         "DELETE /api/auth/sessions/{id}", "POST /api/auth/password", "POST /api/batch", "GET /openapi.json",
         "GET /api/auth/keys", "POST /api/auth/keys", "DELETE /api/auth/keys", "DELETE /api/auth/keys/{id}",

@@ -1,6 +1,7 @@
 """`make contract`: the shop explored for as long as it takes, by each of its three kinds of viewers, with figures.
 
-On SQLite, and with CONTRACT_DATABASE=postgres on a PostgreSQL that is started for it.
+On SQLite, and with CONTRACT_DATABASE=postgres on a PostgreSQL that is started for it. CONTRACT_EXAMPLES is how many
+values are drawn for each operation, CONTRACT_SEED from where, and CONTRACT_LISTING=0 leaves out the enumeration of cases.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ def explored(who: str, database: str = "") -> Run:
     """One of the runs, in a shop of its own."""
     with tempfile.TemporaryDirectory(prefix="backstay-contract-") as folder:
         seed = int(os.environ.get("CONTRACT_SEED", "1"))
-        return run(who, Path(folder), examples=EXAMPLES, seed=seed, database=database)
+        listing = os.environ.get("CONTRACT_LISTING", "1") == "1"
+        return run(who, Path(folder), examples=EXAMPLES, seed=seed, database=database, listing=listing)
 
 
 def main() -> int:

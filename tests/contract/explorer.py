@@ -147,23 +147,23 @@ class Run:
     findings: Findings
 
 
-def run(who: str, folder: Path, *, examples: int, seed: int = 1, database: str = "") -> Run:
+def run(who: str, folder: Path, *, examples: int, seed: int = 1, database: str = "", listing: bool = True) -> Run:
     """Everything that schemathesis can do, as somebody (nobody when empty), in a shop of their own.
 
     What enumerates goes through all that the tests of fields can say for the staff, who see the most; for the others
-    through two fields of each model. What draws values draws conditions inside conditions as well.
+    through two fields of each model. What draws values draws conditions inside conditions as well. Without `listing`
+    values are drawn only.
     """
     shop = Shop(folder, database)
     try:
         document = shop.document(who)
-        listed = finite(document, 0, None if who == "staff" else 2)
-        found = explore(
-            shop, folder, who, phases=("examples", "coverage"), examples=examples, document=listed, seed=seed
-        )
         drawn = finite(document, 1, 3)
-        found.add(
-            explore(shop, folder, who, phases=("fuzzing", "stateful"), examples=examples, document=drawn, seed=seed)
+        found = explore(
+            shop, folder, who, phases=("examples", "fuzzing", "stateful"), examples=examples, document=drawn, seed=seed
         )
+        if listing:
+            listed = finite(document, 0, None if who == "staff" else 2)
+            found.add(explore(shop, folder, who, phases=("coverage",), examples=examples, document=listed, seed=seed))
     finally:
         shop.stop()
     may = operations_of(document, open_only=not who)

@@ -380,6 +380,10 @@ class _Document:
 
     def _about(self) -> dict[str, Any]:
         schema = {"type": "object", "properties": {"status": {"const": "ok"}}, "required": ["status"]}
+        checks = {
+            "type": "object", "additionalProperties": {"const": "ok"}, "description": "Each part; told to operators.",
+        }  # fmt: skip
+        ready = {**schema, "properties": {"status": {"const": "ok"}, "checks": checks}}
         document = {**answer("This document, as this viewer may know it.", DOCUMENT, "ETag"), **SAME}
         return {
             "/openapi.json": {"get": self._operation(
@@ -388,6 +392,10 @@ class _Document:
             "/healthz": {"get": self._operation(
                 "healthz", "operation", "Whether the server is alive",
                 answer("Alive.", self.schemas.shared("Health", schema)),
+            )},
+            "/readyz": {"get": self._operation(
+                "readyz", "operation", "Whether the server is ready for requests",
+                answer("Ready.", self.schemas.shared("Readiness", ready)),
             )},
         }  # fmt: skip
 
