@@ -1,7 +1,7 @@
 """`make contract`: the shop explored for as long as it takes, by each of its three kinds of viewers, with figures.
 
 On SQLite, and with CONTRACT_DATABASE=postgres on a PostgreSQL that is started for it. CONTRACT_EXAMPLES is how many
-values are drawn for each operation, CONTRACT_SEED from where, and CONTRACT_LISTING=0 leaves out the enumeration of cases.
+values are drawn for each operation, CONTRACT_SEED from where, and CONTRACT_LISTING=0 leaves out enumerated cases.
 """
 
 from __future__ import annotations

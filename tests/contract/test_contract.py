@@ -6,16 +6,19 @@ All checks of schemathesis are on, for each kind of viewer; what is excused and 
 from __future__ import annotations
 
 import copy
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.contract.excuses import EXCUSES
 from tests.contract.explorer import VIEWERS, explore, finite, operations_of, whole
 from tests.contract.shop import Shop
 
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "openapi.md"
 CHECKS = {
     "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
     "response_schema_conformance", "negative_data_rejection", "positive_data_acceptance", "missing_required_header",
@@ -136,6 +139,52 @@ def test_a_server_error_is_found_and_so_is_what_never_answers_well(tmp_path: Pat
     assert operations_of(document) - found.reached() == {"GET /api/broken", "GET /api/never"}
 
 
+HEAD = b"Host: x\r\nConnection: close\r\n"
+
+
+def headers(number: int) -> bytes:
+    """A request with so many headers."""
+    more = b"".join(b"X-%d: a\r\n" % n for n in range(number - 2))
+    return b"GET /healthz HTTP/1.1\r\n" + HEAD + more + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (headers(80), ""),
+        (headers(81), "headers_too_large"),
+        (headers(100), "headers_too_large"),
+        (headers(101), None),
+        (b"GET /healthz?" + b"a" * 60_000 + b" HTTP/1.1\r\n" + HEAD + b"\r\n", "uri_too_long"),
+        (b"GET /healthz?" + b"a" * 70_000 + b" HTTP/1.1\r\n" + HEAD + b"\r\n", None),
+        (b"GET /healthz HTTP/1.1\r\n" + HEAD + b"X: " + b"a" * 60_000 + b"\r\n\r\n", "headers_too_large"),
+        (b"GET /healthz HTTP/1.1\r\n" + HEAD + b"X: " + b"a" * 70_000 + b"\r\n\r\n", None),
+    ],
+    ids=lambda value: str(value)[:40] if not isinstance(value, bytes) else f"{len(value)} bytes",
+)
+def test_what_is_too_long_is_told_as_everything_is_until_it_is_far_too_long(
+    shop: Shop, sent: bytes, code: str | None
+) -> None:
+    """`None`: the server below us refuses it by its own limits, without a body, and ends the connection."""
+    with socket.create_connection(("127.0.0.1", int(shop.url.rpartition(":")[2])), timeout=60) as connection:
+        connection.sendall(sent)
+        answered = b"".join(iter(lambda: connection.recv(65_536), b""))
+    head, _, body = answered.partition(b"\r\n\r\n")
+    status = head.split()[1]
+    if code is None:
+        assert (status, body) == (b"431", b"")
+    elif code:
+        assert status in (b"414", b"431")
+        assert b"application/problem+json" in head
+        assert msgspec.json.decode(body)["code"] == code
+    else:
+        assert status == b"200"
+
+
 def test_no_excuse_is_without_a_reason() -> None:
-    assert all(excuse.reason.endswith(".") and len(excuse.reason) > 40 for excuse in EXCUSES.values())
+    page = PAGE.read_text()
+    for name, excuse in EXCUSES.items():
+        assert excuse.reason.endswith("."), name
+        assert len(excuse.reason) > 40, name
+        assert f"| `{name}` | `{excuse.kind.__name__}` | {excuse.reason} |" in page
     assert whole()["paths"]

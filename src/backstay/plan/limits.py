@@ -38,7 +38,7 @@ class Limits:
     max_json_values: int = 100_000  # values and names of a JSON body
     max_body_seconds: int = 30  # for a body to arrive in
     max_bodies: int = 67_108_864  # bytes of all bodies that one process holds
-    max_headers: int = 100
+    max_headers: int = 80
     max_header_bytes: int = 16_384  # of all headers together
     max_query: int = 8_192  # bytes of a query string
     max_parameters: int = 100
