@@ -37,6 +37,7 @@ Send: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[None]]
 Header: TypeAlias = tuple[bytes, bytes]
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._\-]{1,64}")
+_SLASH = re.compile(rb"%(?:2[fF]|5[cC])")
 _ONCE = (
     b"host", b"content-length", b"transfer-encoding", b"content-type", b"content-encoding", b"authorization", b"origin",
 )  # fmt: skip
@@ -385,6 +386,8 @@ class Front:
             raise Problem(f"Headers may have {self.limits.max_header_bytes} bytes.", code="headers_too_large")
         if len(request.query) > self.limits.max_query or len(request.path) > self.limits.max_query:
             raise Problem(f"A query may have {self.limits.max_query} bytes, and so may a path.", code="uri_too_long")
+        if b"%" in (raw := request.scope.get("raw_path") or b"") and _SLASH.search(raw):
+            raise BadRequest("A path has its slashes plain: what is %2F to one is / to another.")
         if b"content-length" in headers or b"transfer-encoding" in headers:
             _check_length(headers)
         if self.hosts.some and request.path not in _ALWAYS and not self.hosts.allows(headers.get(b"host", b"")):

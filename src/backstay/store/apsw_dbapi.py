@@ -27,7 +27,7 @@ DateFromTicks, TimestampFromTicks = date.fromtimestamp, datetime.fromtimestamp
 STRING, BINARY, NUMBER, DATETIME, ROWID = str, bytes, float, datetime, int
 
 Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
-_WRITES = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(INSERT|UPDATE|DELETE|REPLACE|SAVEPOINT|WITH)\b", re.I | re.S)
+_WRITES = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*+(INSERT|UPDATE|DELETE|REPLACE|SAVEPOINT|WITH)\b", re.I | re.S)
 _INSIDE = re.compile(r"\b(INSERT|UPDATE|DELETE|REPLACE)\b", re.I)
 
 

@@ -22,6 +22,7 @@ from backstay.telemetry.observation import EVENTS
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _UNSAFE = re.compile(r"[^ -~]|[\"\\\\]")
+_METHODS = frozenset("GET HEAD OPTIONS POST PUT PATCH DELETE".split())
 _COLOURS = {2: "32", 3: "36", 4: "33", 5: "31"}
 
 
@@ -63,6 +64,8 @@ class Log:
             return
         if _UNSAFE.search(path):
             path = quote(path, safe="/:@!$&'()*+,;=~ ")  # as it was sent, and nothing a terminal or JSON could misread
+        if method not in _METHODS:
+            method = quote(method[:20], safe="")  # whatever somebody made up
         raised = why = ""
         if error is not None and status >= 500:
             if status == 500:
