@@ -19,6 +19,7 @@ from backstay.api.cookies import Cookies
 from backstay.api.cors import Cors
 from backstay.api.credentials import Credentials
 from backstay.api.cursor import Cursors
+from backstay.api.explaining import Explaining
 from backstay.api.health import Health, NotYet
 from backstay.api.http import Front, Receive, Request, Response, Router, Scope, Send
 from backstay.api.idempotency import Idempotency
@@ -496,6 +497,7 @@ class Running:
             proxies=Proxies(settings.trusted_proxies, settings.forwarded_header), line=store.waiting,
             ask=askers.ask if askers.counted else None,
             everybody=app.identify_by is not None, closed=self._closed,
+            explain=Explaining(app.schema, app.actions, self.engine).of if settings.development else None,
         )  # fmt: skip
 
     @property

@@ -24,16 +24,17 @@ from backstay.auth.models import AccountToken
 from backstay.auth.password import Passwords
 from backstay.errors import Unavailable
 from backstay.model.declare import plural_of
-from backstay.model.field import Schema
+from backstay.model.field import Action, Schema
 from backstay.net.fake import FakeServices
 from backstay.net.permit import Permit
-from backstay.plan.actor import SYSTEM
+from backstay.plan.actor import ANONYMOUS, SYSTEM
 from backstay.settings import Settings
 from backstay.store.bell import Bell
 from backstay.store.changes import Change
 from backstay.store.dialect import Dialect, quoted
 from backstay.store.identity import uuid7_maker
 from backstay.store.port import Store, Writing
+from backstay.store.reason import Reason, reason
 from backstay.store.record import reference
 from backstay.store.sql import Statement
 from backstay.store.tables import sequences, tables
@@ -238,6 +239,23 @@ class Trial:
         actor = SYSTEM if as_ is None else await running.accounts.identify(_token(as_))
         async with running.context_of(actor).transaction() as tx:
             yield tx
+
+    async def why(self, who: Person | str | None, action: Action, record: Any) -> Reason:
+        """Why somebody may do something with a record, or may not: which clause of which rule holds.
+
+        `who` is nobody where it is `None`; `record` is one that was read, or a model for a new one. `verdict` is
+        `allowed`, `denied` or `depends` (on what is written); `lines` are for a person. A round trip for each clause.
+
+        >>> async def test(t: Trial, note: Note) -> None:
+        ...     assert (await t.why(None, "delete", note)).verdict == "denied"
+        """
+        running = self.app.running
+        running.accounts.identities.forget(None)
+        actor = ANONYMOUS if who is None else await running.accounts.identify(_token(who))
+        model = record if isinstance(record, type) else type(record)
+        key = None if isinstance(record, type) else str(record.id)
+        name = "anonymous" if who is None else who.email if isinstance(who, Person) else who
+        return await reason(running.engine, actor, name, action, self.app.schema.of(model), key)
 
     async def seed(self) -> int:
         """Run the application's seeds; returns how many records there are then."""

@@ -256,9 +256,11 @@ class Front:
         once: Once, *, cors: Cors | None = None, hosts: Hosts | None = None, proxies: Proxies | None = None,
         line: Callable[[], float] = float, ask: Ask | None = None, everybody: bool = False,
         closed: Callable[[Request], Problem | None] = lambda request: None,
+        explain: Callable[[Request, Problem], Awaitable[Sequence[str]]] | None = None,
     ) -> None:  # fmt: skip
         self.router = router
         self.closed = closed
+        self.explain = explain
         self.everybody = everybody
         self.identify = identify
         self.limits = limits
@@ -315,7 +317,8 @@ class Front:
             except Problem as problem:
                 error = problem
                 request.id = request.id or self._new_id()
-                response = problem_response(problem, request)
+                why = await self.explain(request, problem) if self.explain is not None else ()
+                response = problem_response(problem, request, why)
             except Exception as unexpected:
                 error = unexpected
                 response = problem_response(Problem(), request)

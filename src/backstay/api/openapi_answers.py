@@ -31,6 +31,11 @@ PROBLEM = {
                 "required": ["path", "code", "message"],
             },
         },
+        "why": {
+            "type": "array",
+            "description": "In development: the rule that refused, with the answer of each clause.",
+            "items": {"type": "string"},
+        },
     },
     "required": ["type", "title", "status", "code"],
 }

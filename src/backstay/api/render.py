@@ -108,8 +108,8 @@ def problem_body(problem: Problem, request_id: str, instance: str) -> dict[str, 
     return body
 
 
-def problem_response(problem: Problem, request: Request) -> Response:
-    """The one writer of errors."""
+def problem_response(problem: Problem, request: Request, why: Sequence[str] = ()) -> Response:
+    """The one writer of errors. `why` explains a refusal, in development."""
     from backstay.api.http import Response
 
     headers: list[Header] = [*_PROBLEM_HEADERS]
@@ -119,4 +119,7 @@ def problem_response(problem: Problem, request: Request) -> Response:
     if problem.status in (429, 503) and "Retry-After" not in problem.headers:
         headers.append((b"retry-after", b"1"))
     instance = quote(request.address, safe="/:@!$&'()*+,;=~", errors="replace")
-    return Response(problem.status, msgspec.json.encode(problem_body(problem, request.id, instance)), headers)
+    body = problem_body(problem, request.id, instance)
+    if why:
+        body["why"] = why
+    return Response(problem.status, msgspec.json.encode(body), headers)

@@ -13,8 +13,10 @@ from backstay.cli.keys import key
 from backstay.cli.load import with_app
 from backstay.cli.logs import logs
 from backstay.cli.migrate import migrate
+from backstay.cli.shell import shell
 from backstay.cli.transfer import export, import_, seed
 from backstay.cli.upkeep import db, down, ping, up
+from backstay.cli.why import why
 
 if TYPE_CHECKING:
     from backstay.app import Running
@@ -28,7 +30,7 @@ def backstay() -> None:
 
 backstay.add_command(encrypt)
 backstay.add_command(key)
-for command in (db, doctor, down, logs, ping, up):
+for command in (db, doctor, down, logs, ping, shell, up, why):
     backstay.add_command(command)
 
 

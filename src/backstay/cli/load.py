@@ -51,6 +51,7 @@ def with_app(app: App, work: Callable[[Running], Awaitable[T]], *, extend: bool 
 
     from backstay.errors import Problem
     from backstay.settings import read_settings, secret_of
+    from backstay.store.migrate import Behind
 
     try:
         app.settings = app.settings or read_settings()
@@ -70,6 +71,8 @@ def with_app(app: App, work: Callable[[Running], Awaitable[T]], *, extend: bool 
     except Problem as problem:
         lines = [problem.detail, *(f"  {e.path}: {e.message}" for e in problem.errors)]
         raise click.ClickException("\n".join(lines)) from None
+    except Behind as behind:
+        raise click.ClickException(str(behind)) from None
 
 
 def served() -> App:
