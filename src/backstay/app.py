@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import Any, TypeAlias, TypeVar, cast, overload
 
 from backstay.api.accounts import AccountRoutes
 from backstay.api.action import Action, Key
@@ -25,6 +25,7 @@ from backstay.api.http import Front, Receive, Request, Response, Router, Scope, 
 from backstay.api.idempotency import Idempotency
 from backstay.api.identity import Identify, OwnCredentials
 from backstay.api.mount import ASGI, Mount, Mounts, route_path
+from backstay.api.numbers import Numbers
 from backstay.api.operators import Operators
 from backstay.api.outbound import caps_of, passed_on
 from backstay.api.pages import action_docs, serve_pages
@@ -61,7 +62,9 @@ from backstay.store.port import Store
 from backstay.store.rates import Rates
 from backstay.store.repeat import Attempt, Repeats
 from backstay.store.transaction import Hooks, Moment, Transaction
+from backstay.store.watched import WatchedStore
 from backstay.telemetry.log import Log
+from backstay.telemetry.metrics import Metrics
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 M = TypeVar("M", bound=Model)
@@ -430,8 +433,9 @@ class Running:
     ) -> None:  # fmt: skip
         self.app = app
         self.settings = settings
-        self.store = store
         self.log = Log(settings.log_level, json=not settings.development)
+        self.metrics = Metrics()
+        self.store = store = cast(Store, WatchedStore(store, self.metrics, self.log, settings.slow_statement_ms / 1000))
         self.engine = Engine(app.schema, store, app.limits, clock, lambda: self.keys)
         self.new_id = new_id or uuid7_maker()
         # A copy: accounts add theirs, and what was declared stays as it was, however often it is started.
@@ -489,6 +493,8 @@ class Running:
             {"database": self._see_database, "changes": self._see_changes, "reactions": self._see_reactions}, operators
         )
         self.health.serve(router)
+        self.numbers = Numbers(self.metrics, operators, self.engine, self.outbox, self.log)
+        self.numbers.serve(router)
         self.router = router
         self.front = Front(
             router, credentials.identify, app.limits, self._observe, self.idempotency.perform,
@@ -499,6 +505,8 @@ class Running:
             everybody=app.identify_by is not None, closed=self._closed,
             explain=Explaining(app.schema, app.actions, self.engine).of if settings.development else None,
         )  # fmt: skip
+        self.numbers.front = self.front
+        self.front.timing = settings.development
 
     @property
     def accounts(self) -> Accounts:
@@ -510,6 +518,7 @@ class Running:
     async def close(self) -> None:
         """End what is no store."""
         await self.http.close()
+        await self.numbers.stop()
         self.log.flush()
         if self._accounts is not None:
             await self._accounts.settle()
@@ -576,6 +585,7 @@ class Running:
             raise NotYet(f"{ended} is told nothing more")
 
     def _observe(self, request: Request, status: int, seconds: float, error: BaseException | None) -> None:
+        self.metrics.request(request.method, request.route, status, seconds)
         code = error.code if isinstance(error, Problem) else ""
         whom, where = request.actor, request.client
         self.log.request(

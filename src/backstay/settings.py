@@ -96,6 +96,10 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
         "metrics_networks",
         "Networks or addresses of operators, comma between, who need no token for these.",
     ),
+    "BACKSTAY_SLOW_STATEMENT_MS": (
+        "slow_statement_ms",
+        "From how many milliseconds a statement is a `slow_statement` in the log; 0 tells of none.",
+    ),
     "BACKSTAY_CONNECTIONS": ("connections", "How many connections one process holds to PostgreSQL."),
 }
 """Every variable that is read: the setting it fills and what it is for. The settings page is made from it."""
@@ -131,6 +135,7 @@ class Settings:
     linger_seconds: int = 75
     metrics_token: str = field(default="", repr=False)
     metrics_networks: tuple[str, ...] = ()
+    slow_statement_ms: int = 500
     connections: int = 8
 
     @property

@@ -19,6 +19,7 @@ from backstay.model.predicate import OPERATORS, QUANTIFIERS
 from backstay.plan.limits import Limits
 from backstay.settings import ENVIRONMENT, Settings
 from backstay.store.transaction import Moment
+from backstay.telemetry.metrics import METRICS
 from backstay.telemetry.observation import EVENTS
 from tests.docs.pages import PAGES, ROOT, blocks, name_of, prose
 
@@ -153,6 +154,14 @@ def test_every_event_is_documented() -> None:
     for name, (_, level, meaning, fields) in found.items():
         event = EVENTS[name]
         assert (level, meaning, tuple(re.findall(r"`(\w+)`", fields))) == (event.level, event.meaning, event.fields)
+
+
+def test_every_metric_is_documented() -> None:
+    found = {row[0].strip("`"): row for row in rows(section(REFERENCE / "events.md", "Metrics"))}
+    assert found.keys() == METRICS.keys()
+    for name, (_, kind, meaning, labels) in found.items():
+        metric = METRICS[name]
+        assert (kind, meaning, tuple(re.findall(r"`(\w+)`", labels))) == (metric.kind, metric.meaning, metric.labels)
 
 
 def test_everything_for_testing_is_documented() -> None:

@@ -64,7 +64,7 @@ async def open_shop(database: str, url: str) -> Door:
             tokens[spelled] = pair.access_token
             actors[spelled] = Actor(person, frozenset([STAFF] if spelled == "staff" else []))
     documents = Documents(app.schema, app.limits, Cursors(secret_of(settings)))
-    return Door(database, app, Driver(running.store), tokens, actors, documents)
+    return Door(database, app, Driver(running.store.inner), tokens, actors, documents)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -27,6 +27,7 @@ from backstay.errors import BadRequest, NotFound, Problem, Unavailable
 from backstay.plan.actor import ANONYMOUS, Actor
 from backstay.plan.limits import Limits
 from backstay.store.repeat import Attempt
+from backstay.store.watched import TALLY, Tally
 
 if TYPE_CHECKING:
     from backstay.api.cookies import Jar
@@ -77,6 +78,7 @@ class Request:
         "path",
         "query",
         "root",
+        "route",
         "scope",
         "task",
         "told",
@@ -100,6 +102,8 @@ class Request:
         """There is one where the request brought cookies of a session, or is given some."""
         self.params: dict[str, str] = {}
         self.id = ""
+        self.route = "other"
+        """The template of the path, where something is served there."""
         self.told: Sequence[Header] = ()
         """What every answer to this request has, errors too."""
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
@@ -270,6 +274,8 @@ class Front:
         self.hosts = hosts or Hosts()
         self.ask = ask
         self.proxies = proxies or Proxies()
+        self.timing = False
+        """Whether each answer says where the time went (`Server-Timing`)."""
         self.leaving = False
         """Whether each answer is the last one on its connection."""
         self.shedding = Shedding(limits.max_in_flight, limits.max_wait_ms / 1000, line)
@@ -306,6 +312,8 @@ class Front:
         entered = shedding.enter(started, self._loop.call_soon, task)
         request = Request(scope, receive, self.gate, self.proxies, task)
         error: BaseException | None = None
+        tally = Tally() if self.timing else None
+        token = TALLY.set(tally) if tally is not None else None
         try:
             try:
                 given = request._headers.get(b"x-request-id")
@@ -335,6 +343,8 @@ class Front:
             headers = [*self._always, *headers, *request.told, (b"x-request-id", request.id.encode())]
             if (origin := request._headers.get(b"origin")) is not None:
                 headers += self.cors.headers(origin)
+            if tally is not None:
+                headers.append((b"server-timing", tally.said(perf_counter() - started)))
             if self.leaving and scope.get("http_version") in ("1.1", "1.0"):
                 headers.append((b"connection", b"close"))
             if status not in (204, 304):
@@ -345,6 +355,8 @@ class Front:
             except OSError:
                 status = _GONE
         finally:
+            if token is not None:
+                TALLY.reset(token)
             deadlines.begun.pop(task, None)
             if entered:
                 shedding.inside -= 1
@@ -358,6 +370,8 @@ class Front:
         if (closed := self.closed(request)) is not None and request.path not in _ALWAYS:
             raise closed
         route = self.router.find(request)
+        if route is not None:
+            request.route = route.path
         handler = route.handlers.get(request.method) if route is not None else None
         if route is None or handler is None:
             return self._refuse(request, route)

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Coroutine
+from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any
 
@@ -70,7 +71,10 @@ class Supervisor:
 
     async def run(self) -> int:
         """Serve until told to stop; the exit code, 1 where the first processes do not come up. Raises `OSError`."""
-        with listening(self._settings.host, self._settings.port) as self._listener:
+        with (
+            listening(self._settings.host, self._settings.port) as self._listener,
+            TemporaryDirectory(prefix="backstay-", ignore_cleanup_errors=True) as self._folder,
+        ):
             loop = asyncio.get_running_loop()
             for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.add_signal_handler(one, self._told.put_nowait, one)
@@ -95,7 +99,7 @@ class Supervisor:
         ours.setblocking(False)
         handles = (self._listener.fileno(), theirs.fileno())
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "backstay.cli.worker", *map(str, handles), pass_fds=handles
+            sys.executable, "-m", "backstay.cli.worker", *map(str, handles), self._folder, pass_fds=handles
         )
         theirs.close()
         child = Child(process, ours)

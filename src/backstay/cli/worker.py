@@ -1,7 +1,8 @@
-"""One process that serves: `python -m backstay.cli.worker LISTENER LIFELINE`, started by `supervisor.py`.
+"""One process that serves: `python -m backstay.cli.worker LISTENER LIFELINE FOLDER`, started by `supervisor.py`.
 
 LISTENER is the socket that all processes of one server share, LIFELINE the end of a socket whose other end is the
-supervisor's: over it the process says that it is ready, and learns that the supervisor is gone.
+supervisor's: over it the process says that it is ready, and learns that the supervisor is gone. FOLDER is where the
+processes leave their numbers for each other.
 
 Invariant: what was accepted is answered. A connection is closed after an answer that said so, or when it has been idle
 for longer than whoever holds it would use it again: a proxy that sends a request into a connection that is being closed
@@ -16,6 +17,7 @@ import signal
 import socket
 import stat
 import sys
+from pathlib import Path
 from typing import Any
 
 from backstay.app import App
@@ -38,10 +40,11 @@ class Worker:
     To stop is to finish what is being answered.
     """
 
-    def __init__(self, app: App, listener: int, lifeline: socket.socket) -> None:
+    def __init__(self, app: App, listener: int, lifeline: socket.socket, folder: Path) -> None:
         self._app = app
         self._listener = listener
         self._lifeline = lifeline
+        self._folder = folder
         self._told = asyncio.Event()
         self._how: signal.Signals | None = None
 
@@ -50,6 +53,8 @@ class Worker:
         running = await self._app.start(background=True)
         server = _server(self._app, self._listener)
         serving = asyncio.create_task(server.serve())
+        running.metrics.folder = self._folder
+        running.numbers.start()
         running.health.looked = lambda: self._say(LOOKED)
         loop = asyncio.get_running_loop()
         for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -171,7 +176,7 @@ def main() -> None:
     app = served()
 
     async def work() -> None:
-        await Worker(app, int(sys.argv[1]), lifeline).run()
+        await Worker(app, int(sys.argv[1]), lifeline, Path(sys.argv[3])).run()
 
     try:
         uvloop.run(work())

@@ -79,6 +79,10 @@ class Outbox:
         self._stopping = None
         self._tasks = [asyncio.get_running_loop().create_task(self._live(reaction)) for reaction in self._reactions]
 
+    def names(self) -> list[str]:
+        """What the reactions are called."""
+        return [reaction.name for reaction in self._reactions]
+
     def ended(self) -> str:
         """A reaction that is told nothing more, though nobody stopped it; empty where there is none."""
         for reaction, task in zip(self._reactions, self._tasks, strict=False):

@@ -167,6 +167,10 @@ class PostgresStore:
         """For how many seconds the first in line has waited for a connection."""
         return monotonic() - self._waiting[0][0] if self._waiting else 0.0
 
+    def connections(self) -> tuple[int, int]:
+        """How many connections are busy, and how many are free."""
+        return len(self._all) - len(self._free), len(self._free)
+
     async def _take(self) -> Connection:
         while self._free:
             connection = self._free.pop()

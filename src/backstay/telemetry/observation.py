@@ -24,6 +24,10 @@ REQUEST = (
 
 EVENTS: dict[str, Event] = {
     "request": Event("info", "A request was answered; `warning` from 502 on, `error` where it is 500.", REQUEST),
+    "slow_statement": Event(
+        "warning", "A statement took longer than `BACKSTAY_SLOW_STATEMENT_MS`; its text holds no values.",
+        ("ms", "statement", "plan"),
+    ),
     "schema_changed": Event("info", "A start added what the declaration has and the database lacked.", ("did",)),
     "unsafe_accepted": Event("warning", "Production starts with what `BACKSTAY_ACCEPT` names.", ("check", "said")),
     "serving": Event("info", "All processes serve.", ("host", "port", "pid")),
