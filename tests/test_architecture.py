@@ -20,7 +20,9 @@ PACKAGE = ROOT / "src" / "backstay"
 PLANNER, WRITE = ("plan/planner.py",), ("plan/planner.py", "plan/write.py")
 ENGINE, COMPILER = ("store/engine.py",), ("store/sql.py",)
 DRIVERS = ("store/sqlite.py", "store/sqlite_connection.py", "store/postgres.py", "store/sequencer.py")
-LENT = ("store/apsw_dbapi.py", "store/sqlalchemy_dialect.py")
+READING = ("store/reflect.py",)
+"""What looks at the catalogue of a database that is not ours, read only."""
+LENT = (*READING, "store/apsw_dbapi.py", "store/sqlalchemy_dialect.py")
 """What SQLAlchemy is lent, for an application that joins: it runs the statements of that one, and never ours."""
 
 # The classes that prove something, and the files that may make one. All other parts of a plan are made in plan/.

@@ -218,8 +218,8 @@ class Api:
             self.base = f"http://127.0.0.1:{free.getsockname()[1]}"
         port = self.base.rpartition(":")[2]
         self.process = subprocess.Popen(
-            place.command("serve", str(SHOP), "--port", port), env=place.environment(url), cwd=place.folder,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            place.command("dev", str(SHOP), "--no-reload", "--port", port), env=place.environment(url),
+            cwd=place.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         until = time.monotonic() + 60
         while True:

@@ -13,6 +13,7 @@ from backstay.cli.keys import key
 from backstay.cli.load import with_app
 from backstay.cli.logs import logs
 from backstay.cli.migrate import migrate
+from backstay.cli.new import new
 from backstay.cli.shell import shell
 from backstay.cli.transfer import export, import_, seed
 from backstay.cli.upkeep import db, down, ping, up
@@ -275,6 +276,7 @@ def outbox_retry(file: str, reaction: str, position: int) -> None:
     click.echo(f"{reaction} will be told of {position} again.")
 
 
+backstay.add_command(new)
 backstay.add_command(import_)
 backstay.add_command(export)
 backstay.add_command(seed)
