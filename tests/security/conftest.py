@@ -92,6 +92,7 @@ def make_app() -> App:
 async def t() -> AsyncIterator[Trial]:
     """The application on SQLite."""
     async with Trial(make_app()) as trial:
+        trial.app.running.front.explain = None  # as in production
         yield trial
 
 
@@ -103,4 +104,5 @@ async def both(request: pytest.FixtureRequest) -> AsyncIterator[Trial]:
         make: Callable[[str], str] = request.getfixturevalue("postgres_database")
         address = make("attacked")
     async with Trial(make_app(), address) as trial:
+        trial.app.running.front.explain = None
         yield trial

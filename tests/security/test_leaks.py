@@ -66,6 +66,12 @@ async def test_what_breaks_below_is_told_by_no_route(t: Trial, monkeypatch: pyte
     assert codes >= {200, 401, 500}
 
 
+async def test_what_cannot_be_explained_is_answered_all_the_same(t: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reasons are told in development, and looking for one may fail."""
+    monkeypatch.setattr(t.app.running.front, "explain", broken)
+    told((await t.get("/api/diaries")).refused("not_signed_in"))
+
+
 class Row(Model):
     """Has hooks that break."""
 

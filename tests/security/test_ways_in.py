@@ -9,8 +9,9 @@ import pytest
 
 from backstay.api.http import UNSAFE
 from backstay.plan.actor import Actor
+from backstay.settings import Settings
 from backstay.testing import Answer, Person, Trial
-from tests.security.conftest import Board, Diary, Page, Vault
+from tests.security.conftest import Board, Diary, Page, Vault, make_app
 
 PASSWORD = "correct horse battery"
 NEVER = "01a20603-d2e4-7000-b5b5-3f12c022c0ce"
@@ -135,6 +136,16 @@ async def test_a_hidden_record_is_answered_as_one_that_never_was_by_every_way(t:
         assert [one.title for one in await tx.find(Diary)] == ["mine"]
         assert [one.text for one in await tx.find(Page)] == ["dear diary"]
         assert {board.about for board in await tx.find(Board)} <= {None}
+
+
+async def test_only_in_development_is_it_told_why(t: Trial) -> None:
+    """Otherwise whoever is refused would be told what is there."""
+    for env, told_why in (("production", False), ("development", True)):
+        app = make_app()
+        settings = Settings(database_url="sqlite://", secret_key="x" * 32, log_level="error", env=env)
+        running = await app.start(settings, extend=True)
+        assert (running.front.explain is not None) is told_why
+        await app.stop()
 
 
 async def test_a_rule_left_out_would_be_caught(t: Trial, monkeypatch: pytest.MonkeyPatch) -> None:

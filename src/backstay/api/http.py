@@ -325,8 +325,7 @@ class Front:
             except Problem as problem:
                 error = problem
                 request.id = request.id or self._new_id()
-                why = await self.explain(request, problem) if self.explain is not None else ()
-                response = problem_response(problem, request, why)
+                response = problem_response(problem, request, await self._why(request, problem))
             except Exception as unexpected:
                 error = unexpected
                 response = problem_response(Problem(), request)
@@ -364,6 +363,15 @@ class Front:
                 self.gate.held -= len(request._body)
         if error is not _OVERLOADED or self._tells(started):
             self.observe(request, status, perf_counter() - started, error)
+
+    async def _why(self, request: Request, problem: Problem) -> Sequence[str]:
+        """Why it was refused, where that is told; what cannot be explained is answered without."""
+        if self.explain is None:
+            return ()
+        try:
+            return await self.explain(request, problem)
+        except Exception:
+            return ()
 
     async def _respond(self, request: Request) -> Response:
         self._admit(request)
