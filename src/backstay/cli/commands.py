@@ -1,4 +1,4 @@
-"""The command line: `dev`, `serve`, `check`, `routes`, `openapi`, `user`; others have files of their own."""
+"""The command line: `dev`, `serve`, `routes`, `openapi`, `user`; others have files of their own."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from backstay.cli.load import with_app
 from backstay.cli.logs import logs
 from backstay.cli.migrate import migrate
 from backstay.cli.new import new
+from backstay.cli.review import access, check
 from backstay.cli.shell import shell
 from backstay.cli.transfer import export, import_, seed
 from backstay.cli.upkeep import db, down, ping, up
@@ -31,7 +32,7 @@ def backstay() -> None:
 
 backstay.add_command(encrypt)
 backstay.add_command(key)
-for command in (db, doctor, down, logs, ping, shell, up, why):
+for command in (access, check, db, doctor, down, logs, ping, shell, up, why):
     backstay.add_command(command)
 
 
@@ -131,18 +132,6 @@ def _develop(host: str, port: int, *, reload: str | None) -> None:
         log_level=LogLevels.warning, websockets=False, **options,
     )  # fmt: skip
     server.serve()
-
-
-@backstay.command()
-@click.argument("file")
-def check(file: str) -> None:
-    """Report every mistake in FILE's declaration, without starting anything."""
-    from backstay.cli.load import load_app
-
-    app = load_app(file)
-    served = app.schema.by_plural()
-    actions = f"{len(app.actions)} action{'' if len(app.actions) == 1 else 's'}"
-    click.echo(f"{app.name}: {len(served)} model{'' if len(served) == 1 else 's'}, {actions}, no mistakes.")
 
 
 @backstay.command()

@@ -1,0 +1,1 @@
+"""An application reviewed by people: who may do what, what a change changes, and its documentation."""
