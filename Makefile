@@ -12,7 +12,7 @@ PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CODE := src tests $(wildcard examples benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev-setup test lint format oracle import-real contract changes migrations idempotency reload timing bench lock clean
+.PHONY: help run dev-setup test lint format oracle import-real contract changes migrations idempotency reload durability recovery timing bench lock clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ reload: dev-setup  ## stop servers and give them new code under load behind HAPr
 
 import-real: dev-setup  ## bring a month of a real shop into the example shop, timed, killed and asked (RETAIL_DATA=folder)
 	$(BIN)/python -m tests.transfer.real
+
+durability: dev-setup  ## 300 power cuts under writes, as many on a disk that fails, and 20 times kill -9
+	DURABILITY_IMAGES=300 DURABILITY_KILLS=20 $(BIN)/pytest tests/store/test_power_loss.py tests/api/test_killed_server.py
 
 contract: dev-setup  ## the example shop explored by schemathesis, 50 examples an operation, as three kinds of viewers
 	$(BIN)/python -m tests.contract

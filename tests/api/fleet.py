@@ -112,6 +112,34 @@ class Got:
         return self.body.partition(b'"code":"')[2].partition(b'"')[0].decode()
 
 
+async def one_answer(port: int, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> Got:
+    """What a server answers, asked once over a connection of its own. Raises `OSError` or `EOFError` without one."""
+    line = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        return await _over(line, method, path, headers, body)
+    finally:
+        line[1].close()
+
+
+async def _over(
+    line: tuple[asyncio.StreamReader, asyncio.StreamWriter], method: str, path: str, headers: dict[str, str],
+    body: bytes,
+) -> Got:  # fmt: skip
+    reader, writer = line
+    sent = {"host": "test", "content-length": str(len(body)), "content-type": "application/json", **headers}
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in sent.items()), "", ""]
+    try:
+        writer.write("\r\n".join(lines).encode() + body)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        status, *rest = head.rstrip().split("\r\n")
+        found = {name.lower(): value for name, _, value in (line.partition(": ") for line in rest)}
+        answer = await reader.readexactly(int(found.get("content-length", "0")))
+    except BaseException:
+        writer.close()
+        raise
+    return Got(int(status.split()[1]), answer, found)
+
+
 class Client:
     """Asks several servers over kept connections."""
 
@@ -146,20 +174,10 @@ class Client:
     async def ask(self, port: int, method: str, path: str, headers: dict[str, str], body: bytes) -> Got:
         """One answer of one server. Raises `OSError` or `EOFError` where the connection ends before it."""
         free = self._free[port]
-        reader, writer = free.pop() if free else await asyncio.open_connection("127.0.0.1", port)
-        sent = {"host": "test", "content-length": str(len(body)), "content-type": "application/json", **headers}
-        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in sent.items()), "", ""]
-        try:
-            writer.write("\r\n".join(lines).encode() + body)
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            status, *rest = head.rstrip().split("\r\n")
-            found = {name.lower(): value for name, _, value in (line.partition(": ") for line in rest)}
-            answer = await reader.readexactly(int(found.get("content-length", "0")))
-        except BaseException:
-            writer.close()
-            raise
-        free.append((reader, writer))
-        return Got(int(status.split()[1]), answer, found)
+        line = free.pop() if free else await asyncio.open_connection("127.0.0.1", port)
+        got = await _over(line, method, path, headers, body)
+        free.append(line)
+        return got
 
     def forget(self) -> None:
         """Close what is open."""
