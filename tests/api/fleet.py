@@ -43,6 +43,15 @@ class Server:
         """Until it listens."""
         reachable(self.port, 120)
 
+    def pids(self) -> list[int]:
+        """The numbers of its processes: the one that was started, and its workers."""
+        assert self._process is not None
+        found = [self._process.pid]
+        for pid in found:  # grows
+            children = Path(f"/proc/{pid}/task/{pid}/children")
+            found += [int(child) for child in children.read_text().split()] if children.exists() else []
+        return found
+
     def kill(self) -> None:
         """End it in the middle of whatever it is doing."""
         self._end(signal.SIGKILL)

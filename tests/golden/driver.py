@@ -33,10 +33,10 @@ class Driver:
                 connection.exec_trace = self._trace
             store._connect = _refuse  # type: ignore[method-assign]
         elif isinstance(store, PostgresStore):
-            for held in store._all:
+            for held in store._pool.all:
                 held._prepared.clear()
                 held.raw = _Recorded(held.raw, self)
-            store._connect = _refuse  # type: ignore[method-assign]
+            store._pool._dial = _refuse
 
     def keep(self, text: str) -> None:
         """Write one statement down."""

@@ -22,6 +22,7 @@ class Disk(apsw.VFS):
     def __init__(self) -> None:
         self.name = f"disk{next(_numbers)}"
         self.full = False
+        self.unreadable = False
         self.failing = False
         self.dying = False
         """The next wait fails, and after it nothing can be written."""
@@ -54,6 +55,11 @@ class _File(apsw.VFSFile):
         super().__init__("unix", name, flags)
         self._disk = disk
         self._log = log
+
+    def xRead(self, amount: int, offset: int) -> bytes:
+        if self._disk.unreadable:
+            raise apsw.IOError("the disk does not answer")
+        return super().xRead(amount, offset)
 
     def xWrite(self, data: bytes, offset: int) -> None:
         if self._disk.full:

@@ -152,6 +152,8 @@ async def test_a_record_lapses_and_expires(build: Build) -> None:
     await write(house, repeats.attempt(ASKED))
     assert (await _shift(house, "lease_until", repeat.LEASE - 1), (await _found(repeats)).lapsed) == (None, False)
     assert (await _shift(house, "lease_until", 2), (await _found(repeats)).lapsed) == (None, True)
+    await _shift(house, "lease_until", -2 * 24 * 3600)  # begun before the clock was set back by two days
+    assert (await _found(repeats)).lapsed
     await _shift(house, "expires_at", 24 * 3600 - 2)
     assert await repeats.purge() == 0
     await _shift(house, "expires_at", 3)

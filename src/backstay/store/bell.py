@@ -30,7 +30,8 @@ class Bell:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
         try:
-            await asyncio.wait_for(future, seconds)
+            async with asyncio.timeout(seconds):  # `wait_for` loses a cancellation that comes with the ring
+                await future
         except TimeoutError:
             pass
         finally:

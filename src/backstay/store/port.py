@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
+from backstay.errors import Unavailable
 from backstay.model.field import Schema
 from backstay.store.bell import Bell
 from backstay.store.dialect import Dialect
@@ -30,6 +31,10 @@ class Broken(Exception):
         super().__init__(kind)
         self.kind = kind
         self.name = name
+
+
+class Contended(Unavailable):
+    """503 where another transaction was in the way: all of this one was undone, and the same work may be done again."""
 
 
 class Writing(Protocol):

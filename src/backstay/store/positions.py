@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from secrets import randbelow
 from typing import Any
 
 from backstay.store.changes import Change, microseconds
 from backstay.store.engine import Engine
 from backstay.store.port import Writing
+
+_SECOND = 1_000_000  # microseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,9 @@ class Positions:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._dialect = engine.store.dialect
+        self._mark = 1 + randbelow(_SECOND - 1)
+        self._unsure: set[str] = set()
+        """Whose turns this process may still have without using them."""
 
     async def add(self, consumer: str, position: int) -> None:
         """Begin to remember a consumer, where it is new: it reads what comes behind this position."""
@@ -62,14 +68,25 @@ class Positions:
         return int(rows[0][0]) if rows else 0
 
     async def take(self, consumer: str, seconds: float) -> Turn | None:
-        """Read for a consumer for so many seconds, unless another process does. One transaction."""
-        now = self._now()
-        async with self._engine.store.transaction() as writing:
-            rows = await self._run(
-                writing,
-                'UPDATE "_consumers" SET "fence" = "fence" + 1, "until" = %n WHERE "name" = %t AND "until" < %n '
-                'RETURNING "position", "fence"', now + round(seconds * 1e6), consumer, now,
-            )  # fmt: skip
+        """Read for a consumer for so many seconds, unless another process does. One transaction.
+
+        A turn that this process could not take or leave for certain, because the database went away, is its own. One
+        that would last longer than any turn was taken before the clock was set back, and is over.
+        """
+        now, until = self._now(), self._until(seconds)
+        mine = self._mark if consumer in self._unsure else -1
+        try:
+            async with self._engine.store.transaction() as writing:
+                rows = await self._run(
+                    writing,
+                    'UPDATE "_consumers" SET "fence" = "fence" + 1, "until" = %n WHERE "name" = %t AND '
+                    '("until" < %n OR "until" > %n OR mod("until", %n) = %n) RETURNING "position", "fence"',
+                    until, consumer, now, until + _SECOND, _SECOND, mine,
+                )  # fmt: skip
+        except BaseException:
+            self._unsure.add(consumer)
+            raise
+        self._unsure.discard(consumer)
         return Turn(consumer, int(rows[0][0]), int(rows[0][1])) if rows else None
 
     async def advance(self, turn: Turn, position: int, seconds: float, failed: Sequence[Delivery] = ()) -> Turn:
@@ -94,11 +111,15 @@ class Positions:
 
     async def leave(self, turn: Turn) -> None:
         """Let another process read at once."""
-        async with self._engine.store.transaction() as writing:
-            await self._run(
-                writing, 'UPDATE "_consumers" SET "until" = 0 WHERE "name" = %t AND "fence" = %n',
-                turn.consumer, turn.fence,
-            )  # fmt: skip
+        try:
+            async with self._engine.store.transaction() as writing:
+                await self._run(
+                    writing, 'UPDATE "_consumers" SET "until" = 0 WHERE "name" = %t AND "fence" = %n',
+                    turn.consumer, turn.fence,
+                )  # fmt: skip
+        except BaseException:
+            self._unsure.add(turn.consumer)
+            raise
 
     async def waiting(self, consumer: str) -> frozenset[str]:
         """The records whose later changes wait behind one that failed."""
@@ -106,12 +127,16 @@ class Positions:
         return frozenset(_text(row[0]) for row in rows)
 
     async def due(self, consumer: str, limit: int = 100) -> list[Delivery]:
-        """The first waiting delivery of each record that is due again, in order."""
+        """The first waiting delivery of each record that is due again, in order.
+
+        One that is due later than any can be was put off before the clock was set back.
+        """
+        now = self._now()
         first = 'SELECT min("position") FROM "_deliveries" WHERE "consumer" = %t AND "given_up" = 0 GROUP BY "record"'
         rows = await self._look(
             'SELECT "consumer", "position", "record", "attempts", "error" FROM "_deliveries" WHERE "consumer" = %t '
-            f'AND "due" <= %n AND "position" IN ({first}) ORDER BY "position" LIMIT {limit}',
-            consumer, self._now(), consumer,
+            f'AND ("due" <= %n OR "due" > %n) AND "position" IN ({first}) ORDER BY "position" LIMIT {limit}',
+            consumer, now, now + round(LONGEST * 1e6), consumer,
         )  # fmt: skip
         return [_delivery(row) for row in rows]
 
@@ -151,7 +176,7 @@ class Positions:
         return found[0] if found and found[0].position == position else None
 
     async def _hold(self, writing: Writing, turn: Turn, position: int, seconds: float) -> None:
-        until = self._now() + round(seconds * 1e6)
+        until = self._until(seconds)
         rows = await self._run(
             writing,
             'UPDATE "_consumers" SET "position" = %n, "until" = %n WHERE "name" = %t AND "fence" = %n '
@@ -173,6 +198,10 @@ class Positions:
             int(again is None),
         )  # fmt: skip
 
+    def _until(self, seconds: float) -> int:
+        """When a turn ends that begins now. The fraction of its second says which process has it."""
+        return (self._now() // _SECOND + round(seconds)) * _SECOND + self._mark
+
     def _now(self) -> int:
         return microseconds(self._engine.clock())
 
@@ -193,6 +222,7 @@ class Positions:
 
 
 ATTEMPTS = 10
+LONGEST = 600.0  # seconds that a delivery waits at the most
 
 
 def retry_after(attempts: int) -> float | None:
@@ -201,7 +231,7 @@ def retry_after(attempts: int) -> float | None:
     """
     if attempts >= ATTEMPTS:
         return None
-    return min(600.0, 2.0 ** (attempts - 1)) if attempts else 0.0
+    return min(LONGEST, 2.0 ** (attempts - 1)) if attempts else 0.0
 
 
 def _delivery(row: Sequence[Any]) -> Delivery:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
-from time import monotonic
 from typing import Any
 
 import asyncpg
@@ -18,8 +15,9 @@ from backstay.plan.limits import Limits
 from backstay.store.bell import Bell
 from backstay.store.dialect import quoted
 from backstay.store.inside import enter, leave
-from backstay.store.port import Broken, Taken
 from backstay.store.postgres_dialect import PostgresDialect
+from backstay.store.postgres_failure import AWAY, FAILURES, UNKNOWN, meaning, useless
+from backstay.store.postgres_pool import Connection, Pool, keep_alive
 from backstay.store.sequencer import LOCK, Sequencer, stamp
 from backstay.store.sql import Statement
 
@@ -29,6 +27,8 @@ _LOWERING = (
 )
 
 
+DIAL = 5.0
+"""For how many seconds a new connection may take."""
 _NAMESPACE = "backstay"
 _FIRST_HERE = f"SELECT set_config('search_path', '\"{_NAMESPACE}\", ' || current_setting('search_path'), false)"
 
@@ -43,40 +43,18 @@ class PostgresTransaction:
     async def run(self, text: str, values: Sequence[Any]) -> list[Any]:
         """The rows of one statement."""
         self._store.statements += 1
-        try:
-            return await self._connection.fetch(text, values)
-        except asyncpg.UniqueViolationError as error:
-            raise Taken(error.constraint_name or "") from None
-        except (asyncpg.ForeignKeyViolationError, asyncpg.RestrictViolationError) as error:
-            raise Broken("foreign", error.constraint_name or "") from None
-        except asyncpg.IntegrityConstraintViolationError as error:
-            raise Broken("check", getattr(error, "constraint_name", "") or "") from None
-        except asyncpg.QueryCanceledError:
-            raise Unavailable(code="timeout") from None
-        except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
-            raise Unavailable("Another change was in the way.") from None
+        return await self._fetch(text, values)
 
     async def number(self, sequence: str) -> int:
         """The next number of a named sequence."""
-        rows = await self._connection.fetch("SELECT nextval($1::text::regclass)", (quoted(f"_seq_{sequence}"),))
+        rows = await self._fetch("SELECT nextval($1::text::regclass)", (quoted(f"_seq_{sequence}"),))
         return int(rows[0][0])
 
-
-class Connection:
-    """A server connection with the statements it has prepared."""
-
-    def __init__(self, raw: Any) -> None:
-        self.raw = raw
-        self._prepared: dict[str, Any] = {}
-
-    async def fetch(self, text: str, values: Sequence[Any]) -> list[Any]:
-        """The rows of a statement, prepared on first use."""
-        if (prepared := self._prepared.get(text)) is None:
-            if len(self._prepared) >= 1000:
-                self._prepared.clear()
-            prepared = self._prepared[text] = await self.raw.prepare(text)
-        rows: list[Any] = await prepared.fetch(*values)
-        return rows
+    async def _fetch(self, text: str, values: Sequence[Any]) -> list[Any]:
+        try:
+            return await self._connection.fetch(text, values)
+        except FAILURES as error:
+            raise _said(error, self._connection) from error
 
 
 class PostgresStore:
@@ -93,20 +71,14 @@ class PostgresStore:
         self.bell = Bell()
         self._sequencer = Sequencer(self._dial, self.bell)
         self._limits = limits or Limits()
-        self._size = connections
-        self._all: list[Connection] = []
-        self._free: deque[Connection] = deque()
-        self._waiting: deque[tuple[float, asyncio.Future[Connection]]] = deque()
-        self._opening = 0
+        self._pool = Pool(self._connect, connections)
 
     async def open(self) -> None:
         """Connect once, so that a wrong address is known at start."""
         if self._apart:
             await self._set_apart()
-        connection = await self._connect()
-        (found,) = await connection.fetch(_LOWERING, ())
+        (found,) = await self.run(_LOWERING, ())
         self.dialect.lowering = found[0].decode() if found[0] is not None else ""
-        self._free.append(connection)
 
     async def _set_apart(self) -> None:
         """Keep our tables in a schema of their own, where the migrations of another application do not see them.
@@ -127,78 +99,54 @@ class PostgresStore:
         finally:
             await raw.close()
 
-    async def _connect(self) -> Connection:
+    async def _connect(self) -> Any:
         raw = await self._dial()
-        await raw.set_type_codec("text", schema="pg_catalog", format="binary", encoder=_encode, decoder=bytes)
-        # The driver takes the last day there is for infinity; the tuple form means what it says.
-        for name, encoder, decoder in (("date", _days, _date), ("timestamptz", _microseconds, _instant)):
-            await raw.set_type_codec(name, schema="pg_catalog", format="tuple", encoder=encoder, decoder=decoder)
-        connection = Connection(raw)
-        self._all.append(connection)
-        return connection
+        try:
+            await raw.set_type_codec("text", schema="pg_catalog", format="binary", encoder=_encode, decoder=bytes)
+            # The driver takes the last day there is for infinity; the tuple form means what it says.
+            for name, encoder, decoder in (("date", _days, _date), ("timestamptz", _microseconds, _instant)):
+                await raw.set_type_codec(name, schema="pg_catalog", format="tuple", encoder=encoder, decoder=decoder)
+        except BaseException as error:
+            raw.terminate()
+            if isinstance(error, FAILURES):
+                raise Unavailable(AWAY) from error
+            raise
+        return raw
 
     async def _dial(self) -> Any:
         try:
             raw = await asyncpg.connect(
                 self.url,
+                timeout=DIAL,
                 server_settings={
                     "statement_timeout": str(self._limits.max_statement_ms), "jit": "off", "timezone": "UTC",
                     "max_parallel_workers_per_gather": "0", "plan_cache_mode": "force_generic_plan",
                     "application_name": "backstay",
                 },
             )  # fmt: skip
+            keep_alive(raw)
             if self._namespace:
                 try:
                     await raw.execute(_FIRST_HERE)
                 except BaseException:  # whoever dials may be told to stop just now
                     raw.terminate()
                     raise
-        except (OSError, asyncpg.PostgresError) as error:
+        except FAILURES as error:
             raise Unavailable(f"PostgreSQL does not answer: {type(error).__name__}.") from error
         return raw
 
     async def close(self) -> None:
         """End all connections."""
         await self._sequencer.stop()
-        for connection in self._all:
-            await connection.raw.close()
+        await self._pool.close()
 
     def waiting(self) -> float:
         """For how many seconds the first in line has waited for a connection."""
-        return monotonic() - self._waiting[0][0] if self._waiting else 0.0
+        return self._pool.waiting()
 
     def connections(self) -> tuple[int, int]:
         """How many connections are busy, and how many are free."""
-        return len(self._all) - len(self._free), len(self._free)
-
-    async def _take(self) -> Connection:
-        while self._free:
-            connection = self._free.pop()
-            if not connection.raw.is_closed():
-                return connection
-            self._all.remove(connection)
-        if len(self._all) + self._opening < self._size:
-            self._opening += 1
-            try:
-                return await self._connect()
-            finally:
-                self._opening -= 1
-        future: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
-        self._waiting.append((monotonic(), future))
-        try:
-            return await future
-        except asyncio.CancelledError:
-            if future.done() and not future.cancelled():
-                self._give(future.result())
-            raise
-
-    def _give(self, connection: Connection) -> None:
-        while self._waiting:
-            _, future = self._waiting.popleft()
-            if not future.done():
-                future.set_result(connection)
-                return
-        self._free.append(connection)
+        return self._pool.busy, self._pool.free
 
     async def read(self, statement: Statement, values: Sequence[Any]) -> list[Any]:
         """The rows of a compiled plan."""
@@ -207,29 +155,47 @@ class PostgresStore:
 
     async def run(self, text: str, values: Sequence[Any]) -> list[Any]:
         """The rows of one statement outside a transaction."""
-        connection = await self._take()
+        connection = await self._pool.take()
         try:
             return await connection.fetch(text, values)
-        except asyncpg.QueryCanceledError:
-            raise Unavailable(code="timeout") from None
-        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
-            raise Unavailable("PostgreSQL does not answer.") from None
+        except FAILURES as error:
+            raise _said(error, connection) from error
         finally:
-            self._give(connection)
+            self._pool.give(connection)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresTransaction]:
-        """BEGIN to COMMIT; an error rolls all of it back."""
-        connection = await self._take()
+        """BEGIN to COMMIT; an error rolls all of it back.
+
+        A connection on which it did not end for certain is ended itself, so that nobody gets it with a half.
+        """
+        connection = await self._pool.take()
         block = enter()
+        over = False
         try:
-            async with connection.raw.transaction():
+            begun = connection.raw.transaction()
+            try:
+                await begun.start()
+            except FAILURES as error:
+                raise _said(error, connection) from error
+            try:
                 yield PostgresTransaction(self, connection)
-        except (OSError, asyncpg.PostgresConnectionError):
-            raise Unavailable("PostgreSQL does not answer.") from None
+            except BaseException:
+                with suppress(*FAILURES):  # what is raised is why it is rolled back
+                    await begun.rollback()
+                    over = True
+                raise
+            try:
+                await begun.commit()
+            except FAILURES as error:
+                over = isinstance(error, asyncpg.PostgresError) and not connection.raw.is_closed()
+                raise _said(error, connection, away=UNKNOWN) from error
+            over = True
         finally:
             leave(block)
-            self._give(connection)
+            if not over:
+                connection.raw.terminate()
+            self._pool.give(connection)
 
     @asynccontextmanager
     async def migrating(self) -> AsyncIterator[PostgresTransaction]:
@@ -250,24 +216,18 @@ class PostgresStore:
 
     async def settle(self) -> None:
         """Number what is committed, where no sequencer is at work."""
-        connection = await self._take()
-        try:
-            async with connection.raw.transaction():
-                if await connection.raw.fetchval(f"SELECT pg_try_advisory_xact_lock({LOCK})"):
-                    while await stamp(connection.raw):
-                        pass
-        finally:
-            self._give(connection)
+        async with self._lent() as raw, raw.transaction():
+            if await raw.fetchval(f"SELECT pg_try_advisory_xact_lock({LOCK})"):
+                while await stamp(raw):
+                    pass
 
     async def alone(self, text: str) -> bool:
         """Run a statement that stands in no transaction; whether the database was free for it."""
-        connection = await self._take()
         try:
-            await connection.raw.execute(text, timeout=600)
+            async with self._lent() as raw:
+                await raw.execute(text, timeout=600)
         except asyncpg.ObjectInUseError:
             return False
-        finally:
-            self._give(connection)
         return True
 
     async def maintain(self, *, vacuum: bool = False) -> None:
@@ -281,8 +241,8 @@ class PostgresStore:
             tables = await raw.fetch("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
             for (table,) in tables:
                 await raw.execute(f"{'VACUUM (ANALYZE)' if vacuum else 'ANALYZE'} {quoted(table)}")
-        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
-            raise Unavailable("PostgreSQL does not answer.") from None
+        except FAILURES as error:
+            raise meaning(error, ended=raw.is_closed()) from error
         finally:
             await raw.close()
 
@@ -312,6 +272,17 @@ class PostgresStore:
         known = {"superuser": superuser, "remote": remote, "ssl": ssl}
         return {**found, **{name: "yes" if is_so else "no" for name, is_so in known.items()}, "now": now.decode(),
                 "scanned": scanned.decode()}  # fmt: skip
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[Any]:
+        """A connection as the driver has it, for what is no statement of a plan."""
+        connection = await self._pool.take()
+        try:
+            yield connection.raw
+        except FAILURES as error:
+            raise _said(error, connection) from error
+        finally:
+            self._pool.give(connection)
 
     async def names(self) -> set[str]:
         """The tables that there are."""
@@ -378,6 +349,15 @@ class PostgresStore:
                 if name not in triggers:
                     await tx.run(text, ())
         return done
+
+
+def _said(error: Any, connection: Connection, away: str = AWAY) -> Exception:
+    """What is raised instead of an error of the driver; a connection that is of no use after it is ended."""
+    problem = meaning(error, ended=connection.raw.is_closed())
+    if useless(error):
+        connection.raw.terminate()
+        problem = Unavailable(away)
+    return problem
 
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)

@@ -27,7 +27,8 @@ PURGED = 500
 _ASKED, _ANSWERED = "idempotency asked", "idempotency answered"
 
 _FIND = (
-    'SELECT asked, status, answer, lease_until <= {now} FROM "_repeats" '
+    # A lease that would last longer than any was begun before the clock was set back.
+    f'SELECT asked, status, answer, lease_until <= {{now}} OR lease_until > {{now}} + {LEASE} FROM "_repeats" '
     "WHERE scope = $1 AND key = $2 AND expires_at > {now}"
 )
 # A record that has expired is taken over in the same statement, so that no second index entry is ever needed.

@@ -14,9 +14,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-import asyncpg
-
+from backstay.errors import Unavailable
 from backstay.store.bell import Bell
+from backstay.store.postgres_failure import FAILURES
 
 LOCK = 8242712
 _CHANGED, _WRITTEN = "backstay_changes", "backstay_written"
@@ -84,7 +84,7 @@ class Sequencer:
             try:
                 self._raw = await self._connect()
                 await self._serve(self._raw)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except (Unavailable, *FAILURES):  # the database is away; whoever is back first is elected
                 await asyncio.sleep(_IDLE)
             finally:
                 self.elected = False
@@ -107,5 +107,6 @@ class Sequencer:
                 await raw.execute(f"SELECT pg_notify('{_WRITTEN}', '')")
             await asyncio.sleep(_PAUSE)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _IDLE)
+                async with asyncio.timeout(_IDLE):
+                    await self._wake.wait()
             self._wake.clear()

@@ -27,7 +27,7 @@ from backstay.store.one_library import claim, release
 from backstay.store.port import Broken
 from backstay.store.sql import Statement
 from backstay.store.sqlite_commit import GroupCommit
-from backstay.store.sqlite_connection import refusal_of
+from backstay.store.sqlite_connection import OF_THE_DISK, refusal_of
 from backstay.store.sqlite_dialect import FOLD, SQLiteDialect
 from backstay.store.sqlite_transaction import SQLiteTransaction
 from backstay.store.sqlite_turn import WriteTurn
@@ -38,6 +38,7 @@ _STEPS = 2_000  # virtual machine instructions between two looks at the budget
 _IDLE = -(2**62)
 _APART = 100  # how often a statement that was too long runs on a thread before the loop tries it again
 _THREADS = 2
+_UNREADABLE = "The database cannot be read just now."
 _LISTEN = 0.05  # seconds between two looks for what other processes wrote
 
 
@@ -104,6 +105,7 @@ class SQLiteStore:
         # One connection serves both in memory, which has no file to share.
         self._reader = self._writer.connection.raw if self.path == ":memory:" else self._connect(query_only=True)
         self._reader.set_progress_handler(self._late, _STEPS)
+        self._reader.set_busy_timeout(0)  # nobody waits for a lock on the loop
 
     def _connect(self, *, query_only: bool = False) -> apsw.Connection:
         connection = apsw.Connection(self.path, statementcachesize=1000)
@@ -151,6 +153,10 @@ class SQLiteStore:
             if self.path == ":memory:":
                 raise Unavailable(code="timeout") from None
             statement.apart = _APART
+        except apsw.BusyError:
+            pass  # it is waited for on a thread
+        except OF_THE_DISK as error:
+            raise Unavailable(_UNREADABLE) from error
         finally:
             self._steps = _IDLE
         return await self._read_apart(statement.text, values)
@@ -161,19 +167,29 @@ class SQLiteStore:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._read_on_thread, text, values)
 
     def _read_on_thread(self, text: str, values: Sequence[Any]) -> Rows:
-        connection = self._spare.pop() if self._spare else self._connect(query_only=True)
+        try:
+            connection = self._spare.pop() if self._spare else self._connect(query_only=True)
+        except OF_THE_DISK as error:
+            raise Unavailable(_UNREADABLE) from error
         deadline = time.monotonic() + self._limits.max_statement_ms / 1000
         connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
         try:
             return connection.execute(text, values).fetchall()
         except apsw.InterruptError:
             raise Unavailable(code="timeout") from None
+        except OF_THE_DISK as error:
+            raise Unavailable(_UNREADABLE) from error
         finally:
             self._spare.append(connection)
 
     async def run(self, text: str, values: Sequence[Any]) -> Rows:
         """The rows of a small statement of our own, such as looking up a session."""
-        return self._reader.execute(text, values).fetchall()
+        try:
+            return self._reader.execute(text, values).fetchall()
+        except apsw.BusyError:
+            return await self._read_apart(text, values)
+        except OF_THE_DISK as error:
+            raise Unavailable(_UNREADABLE) from error
 
     def waiting(self) -> float:
         """For how many seconds the last in line waits behind what others write; a slow disk makes no line."""
@@ -225,10 +241,11 @@ class SQLiteStore:
     async def _listen(self) -> None:
         seen = None
         while True:
-            (now,) = self._reader.execute("PRAGMA data_version").fetchall()
-            if now != seen:
-                seen = now
-                self.bell.ring()
+            with suppress(*OF_THE_DISK):  # it is looked at again
+                (now,) = self._reader.execute("PRAGMA data_version").fetchall()
+                if now != seen:
+                    seen = now
+                    self.bell.ring()
             await asyncio.sleep(_LISTEN)
 
     async def settle(self) -> None:

@@ -20,6 +20,7 @@ import apsw
 
 from backstay.errors import Unavailable
 from backstay.store.inside import AwaitedElsewhere, inside_transaction
+from backstay.store.port import Contended
 from backstay.store.sqlite_connection import OF_THE_DISK, Rows, WritingConnection, refusal_of
 from backstay.store.sqlite_thread import DiskThread, Job, Then
 from backstay.store.sqlite_transaction import SQLiteTransaction
@@ -313,7 +314,8 @@ class GroupCommit:
             self.connection.give_up()
             self._end()
         for outcome in (*(tx.done for tx in innocent if tx not in self._kept), *told):
-            _settle(outcome, _because(Unavailable(_LOST if disk else _AGAIN), problem.__cause__ or problem))
+            said = Unavailable(_LOST) if disk else Contended(_AGAIN)
+            _settle(outcome, _because(said, problem.__cause__ or problem))
 
     def _done_again(self, tx: SQLiteTransaction) -> bool:
         self.connection.save()
