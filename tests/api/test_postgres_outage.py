@@ -43,7 +43,7 @@ def server() -> Iterator[Postgres]:
 @asynccontextmanager
 async def loaded(server: Postgres) -> AsyncIterator[Load]:
     url = await asyncio.to_thread(server.create, f"outage{next(_numbers)}")
-    settings = Settings(database_url=url, secret_key="s" * 32, log_level="error", connections=4)
+    settings = Settings(database_url=url, secret_key="0123456789abcdef" * 4, log_level="error", connections=4)
     load = await Load.begin(open_store(settings, Limits()), settings)
     try:
         await load.right_again()

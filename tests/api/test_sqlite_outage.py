@@ -40,7 +40,9 @@ def disk() -> Iterator[Disk]:
 
 @asynccontextmanager
 async def loaded(folder: Path) -> AsyncIterator[Load]:
-    settings = Settings(database_url=f"sqlite:///{folder}/items.db", secret_key="s" * 32, log_level="error")
+    settings = Settings(
+        database_url=f"sqlite:///{folder}/items.db", secret_key="0123456789abcdef" * 4, log_level="error"
+    )
     load = await Load.begin(open_store(settings, Limits()), settings)
     try:
         await load.right_again()
@@ -92,7 +94,7 @@ async def test_its_file_may_not_grow(tmp_path: Path) -> None:
     """What the system itself says where there is no room: a process of its own, whose files are limited."""
     (tmp_path / "items.py").write_text(FILE)
     environment = {
-        "DATABASE_URL": f"sqlite:///{tmp_path}/items.db", "SECRET_KEY": "s" * 32, "LOG_LEVEL": "error",
+        "DATABASE_URL": f"sqlite:///{tmp_path}/items.db", "SECRET_KEY": "0123456789abcdef" * 4, "LOG_LEVEL": "error",
         "BACKSTAY_DATA": str(tmp_path / "data"),
     }  # fmt: skip
     server = Server(tmp_path / "items.py", environment)
@@ -159,7 +161,8 @@ async def test_a_clock_that_is_stepped_back_and_forth(tmp_path: Path, capsys: py
         return datetime.now(UTC) + steps[next(looks) % len(steps)]
 
     settings = Settings(
-        database_url=f"sqlite:///{tmp_path}/items.db", secret_key="s" * 32, log_level="error", access_minutes=14_400
+        database_url=f"sqlite:///{tmp_path}/items.db", secret_key="0123456789abcdef" * 4, log_level="error",
+        access_minutes=14_400,
     )  # fmt: skip
     load = await Load.begin(open_store(settings, Limits()), settings, clock=clock)
     try:
