@@ -19,7 +19,9 @@ from tests.test_project import ROOT, copy_of_the_package, plant
 PACKAGE = ROOT / "src" / "backstay"
 PLANNER, WRITE = ("plan/planner.py",), ("plan/planner.py", "plan/write.py")
 ENGINE, COMPILER = ("store/engine.py",), ("store/sql.py",)
-DRIVERS = ("store/sqlite.py", "store/sqlite_connection.py", "store/postgres.py", "store/sequencer.py")
+DRIVERS = (
+    "store/sqlite.py", "store/sqlite_connection.py", "store/postgres.py", "store/postgres_pool.py", "store/sequencer.py"
+)  # fmt: skip
 READING = ("store/reflect.py",)
 """What looks at the catalogue of a database that is not ours, read only."""
 LENT = (*READING, "store/apsw_dbapi.py", "store/sqlalchemy_dialect.py")
