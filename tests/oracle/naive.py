@@ -11,8 +11,6 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-import msgspec
-
 from backstay.model.field import Computed, Entity, Field, ToMany
 from backstay.model.folding import fold, search_text, words
 from backstay.model.predicate import (
@@ -614,7 +612,7 @@ def json_of(kind: Kind, value: Any) -> Any:
         case "money":
             return {"amount": value.amount, "currency": value.currency}
         case "list":
-            return msgspec.to_builtins(value)
+            return [json_of(kind.item, entry) for entry in value] if kind.item is not None else value
         case "duration":
             microseconds = abs(value) // timedelta(microseconds=1)
             whole, rest = divmod(microseconds, 1_000_000)
