@@ -10,9 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from backstay import App
 from backstay.auth.password import Passwords
 from backstay.errors import BadRequest, Conflict, Denied, Invalid, NotFound, NotSignedIn, Problem
 from backstay.plan.actor import ANONYMOUS, Actor
+from backstay.plan.limits import Limits
+from backstay.testing import Trial
 from tests.auth.conftest import Member, Team, World
 
 ADA = {"email": "ada@example.com", "password": "correct horse", "nickname": "ada"}
@@ -441,3 +444,25 @@ async def test_secrets_are_in_no_text_of_ours(world: World) -> None:
         assert secret not in repr(stored)
     assert entered.access_token.startswith("bst_")
     assert world.accounts.sessions.lifetime == timedelta(days=30)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [Limits(max_page=50), Limits(max_page=1), Limits(max_depth=1), Limits(max_nodes=2), Limits(max_conditions=2),
+     Limits(max_path=0), Limits(max_sort=1)],
+)  # fmt: skip
+async def test_small_limits_for_callers_do_not_shut_the_accounts(limits: Limits) -> None:
+    entry = {"email": "ada@example.com", "password": "correct horse"}
+    async with Trial(App("small", models=[], limits=limits)) as t:
+        (await t.post("/api/auth/signup", entry)).ok()
+        first, second = [(await t.post("/api/auth/login", entry)).ok().json for _ in range(2)]
+        pair = (await t.post("/api/auth/refresh", {"refresh_token": first["refresh_token"]})).ok().json
+        ada = pair["access_token"]
+        assert len((await t.get("/api/auth/sessions", as_=ada)).ok().json["data"]) == 2
+        (await t.post("/api/auth/keys", {"name": "x", "scopes": ["read"]}, as_=ada)).ok()
+        assert len((await t.get("/api/auth/keys", as_=ada)).ok().json["data"]) == 1
+        changed = {"current_password": entry["password"], "new_password": "another horse"}
+        (await t.post("/api/auth/password", changed, as_=ada)).ok()
+        (await t.get("/api/auth/sessions", as_=second["access_token"])).refused("invalid_token")
+        t.clock.advance(days=100)
+        assert (await t.app.running.accounts.purge.everything()).sessions == 2

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 
 from backstay.plan.rate import parse_rates
 
@@ -77,3 +78,17 @@ class Limits:
                     parse_rates(value)
                 except ValueError as error:
                     raise ValueError(f"Limits({field.name}): {error}") from None
+
+
+_ASKED = ("max_page", "max_depth", "max_nodes", "max_conditions", "max_path", "max_sort")
+
+
+@lru_cache(maxsize=64)
+def of_own_code(limits: Limits) -> Limits:
+    """What the application itself may ask: never less than by default, or a limit for callers would shut its accounts.
+
+    >>> of_own_code(Limits(max_page=50, max_sort=9)) == Limits(max_sort=9)
+    True
+    """
+    usual = Limits()
+    return replace(limits, **{name: max(getattr(limits, name), getattr(usual, name)) for name in _ASKED})

@@ -109,7 +109,7 @@ class _Planner:
     def __init__(self, schema: Schema, actor: Actor, limits: Limits) -> None:
         self.resolver = Resolver(schema, actor, limits)
         self.actor = actor
-        self.limits = limits
+        self.limits = self.resolver.limits
         self.windows: list[tuple[int, ...]] = []
         self._nodes = 0
 

@@ -39,7 +39,7 @@ from backstay.model.predicate import (
 )
 from backstay.model.value import INSTANT, INTEGER, TEXT, Kind, Unfit, calculated, minor_units, parse, plain
 from backstay.plan.actor import Actor
-from backstay.plan.limits import Limits
+from backstay.plan.limits import Limits, of_own_code
 from backstay.plan.scope import out_of_scope, permitted
 from backstay.plan.tree import (
     FALSE,
@@ -137,7 +137,7 @@ class Resolver:
     def __init__(self, schema: Schema, actor: Actor, limits: Limits) -> None:
         self.schema = schema
         self.actor = actor
-        self.limits = limits
+        self.limits = of_own_code(limits) if actor.system else limits
         self.params: list[ParamSpec] = []
         self.decisions: list[Decision] = []
         self.models: set[str] = set()
