@@ -66,6 +66,7 @@ from backstay.store.transaction import Hooks, Moment, Transaction
 from backstay.store.watched import WatchedStore
 from backstay.telemetry.log import Log
 from backstay.telemetry.metrics import Metrics
+from backstay.telemetry.trace import tracer
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 M = TypeVar("M", bound=Model)
@@ -436,7 +437,8 @@ class Running:
         self.settings = settings
         self.log = Log(settings.log_level, json=not settings.development)
         self.metrics = Metrics()
-        self.store = store = cast(Store, WatchedStore(store, self.metrics, self.log, settings.slow_statement_ms / 1000))
+        watched = WatchedStore(store, self.metrics, self.log, settings.slow_statement_ms / 1000)
+        self.store = store = cast(Store, watched)
         self.engine = Engine(app.schema, store, app.limits, clock, lambda: self.keys)
         self.new_id = new_id or uuid7_maker()
         # A copy: accounts add theirs, and what was declared stays as it was, however often it is started.
@@ -508,6 +510,7 @@ class Running:
         )  # fmt: skip
         self.numbers.front = self.front
         self.front.timing = settings.development
+        self.front.traces = self.traces = watched.traces = tracer()
 
     @property
     def accounts(self) -> Accounts:
@@ -545,7 +548,7 @@ class Running:
 
     def context(self, request: Request) -> Context:
         """The surroundings of the user's own code for one request."""
-        return self.context_of(request.actor, request.attempt, lambda: self.http.bound(passed_on(request)))
+        return self.context_of(request.actor, request.attempt, lambda: self.http.bound(passed_on(request, self.traces)))
 
     def context_of(
         self, actor: Actor, attempt: Attempt | None = None, http: Callable[[], HTTP] | None = None

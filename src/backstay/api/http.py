@@ -28,6 +28,7 @@ from backstay.plan.actor import ANONYMOUS, Actor
 from backstay.plan.limits import Limits
 from backstay.store.repeat import Attempt
 from backstay.store.watched import TALLY, Tally
+from backstay.telemetry.trace import Traces
 
 if TYPE_CHECKING:
     from backstay.api.cookies import Jar
@@ -274,6 +275,7 @@ class Front:
         self.hosts = hosts or Hosts()
         self.ask = ask
         self.proxies = proxies or Proxies()
+        self.traces: Traces | None = None
         self.timing = False
         """Whether each answer says where the time went (`Server-Timing`)."""
         self.leaving = False
@@ -312,6 +314,8 @@ class Front:
         entered = shedding.enter(started, self._loop.call_soon, task)
         request = Request(scope, receive, self.gate, self.proxies, task)
         error: BaseException | None = None
+        status = _GONE
+        begun = self.traces.begin(request.method, request._headers) if self.traces is not None else None
         tally = Tally() if self.timing else None
         token = TALLY.set(tally) if tally is not None else None
         try:
@@ -361,6 +365,8 @@ class Front:
                 shedding.inside -= 1
             if request._body:
                 self.gate.held -= len(request._body)
+            if begun is not None and self.traces is not None:
+                self.traces.end(begun, request.method, request.route, status, request.id, error)
         if error is not _OVERLOADED or self._tells(started):
             self.observe(request, status, perf_counter() - started, error)
 

@@ -6,6 +6,7 @@ Invariant: it changes nothing about what is asked and answered, and it says no v
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
@@ -18,8 +19,10 @@ from backstay.store.bell import Bell
 from backstay.store.port import Store, Writing
 from backstay.store.sql import Statement
 from backstay.telemetry.metrics import Metrics
+from backstay.telemetry.trace import Traces
 
 _EXPLAINED = 1_000  # statements of which it is remembered that their plan was told
+_SYSTEMS = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}  # as OpenTelemetry calls them
 _PAUSE = 1.0  # seconds between two plans
 
 
@@ -54,6 +57,7 @@ class WatchedStore:
         self._metrics = metrics
         self._reads, self._own = metrics.statements["read"], metrics.statements["own"]
         self._writes = metrics.statements["write"]
+        self.traces: Traces | None = None
         self._journal = journal
         self._slow = slow or float("inf")
         self._explained: dict[str, None] = {}
@@ -90,7 +94,7 @@ class WatchedStore:
         finally:
             took = perf_counter() - began
             self._reads.add(took)
-            if (tally := TALLY.get()) is not None or took > self._slow:
+            if (tally := TALLY.get()) is not None or took > self._slow or self.traces is not None:
                 self._say(tally, statement.text, values, took)
 
     async def run(self, text: str, values: Sequence[Any]) -> list[Any]:
@@ -101,7 +105,7 @@ class WatchedStore:
         finally:
             took = perf_counter() - began
             self._own.add(took)
-            if (tally := TALLY.get()) is not None or took > self._slow:
+            if (tally := TALLY.get()) is not None or took > self._slow or self.traces is not None:
                 self._say(tally, text, values, took)
 
     def transaction(self) -> AbstractAsyncContextManager[Writing]:
@@ -112,6 +116,8 @@ class WatchedStore:
         if tally is not None:
             tally.statements += 1
             tally.seconds += took
+        if self.traces is not None:
+            self.traces.statement(_SYSTEMS.get(self.dialect.name, "other_sql"), text, took, failed=_failing())
         if took > self._slow:
             task = asyncio.get_running_loop().create_task(self._tell(text, values, took))
             self._explaining.add(task)
@@ -137,6 +143,11 @@ class WatchedStore:
             return "; ".join(str(row[3]) for row in rows)
         rows = await self.inner.run(f"EXPLAIN (GENERIC_PLAN) {text}", [None] * len(values))
         return "; ".join(row[0].decode().strip() for row in rows)
+
+
+def _failing() -> bool:
+    """Whether a statement is left by an exception just now."""
+    return sys.exc_info()[0] is not None
 
 
 class _Timed:
@@ -169,7 +180,7 @@ class _Timed:
         finally:
             took = perf_counter() - began
             self._store._writes.add(took)
-            if (tally := TALLY.get()) is not None or took > self._store._slow:
+            if (tally := TALLY.get()) is not None or took > self._store._slow or self._store.traces is not None:
                 self._store._say(tally, text, values, took)
 
     async def number(self, sequence: str) -> int:
