@@ -14,7 +14,7 @@ from backstay.cli.load import with_app
 from backstay.cli.logs import logs
 from backstay.cli.migrate import migrate
 from backstay.cli.new import new
-from backstay.cli.review import access, check
+from backstay.cli.review import access, check, docs
 from backstay.cli.shell import shell
 from backstay.cli.transfer import export, import_, seed
 from backstay.cli.upkeep import db, down, ping, up
@@ -32,7 +32,7 @@ def backstay() -> None:
 
 backstay.add_command(encrypt)
 backstay.add_command(key)
-for command in (access, check, db, doctor, down, logs, ping, shell, up, why):
+for command in (access, check, db, docs, doctor, down, logs, ping, shell, up, why):
     backstay.add_command(command)
 
 

@@ -1,4 +1,4 @@
-"""`backstay access` and `check`: who may do what, and what a change changes for clients, tables and access."""
+"""`backstay access`, `check` and `docs`: who may do what, what a change changes, and what there is, on pages."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -56,6 +57,44 @@ def check(file: str, against: str | None, accept: Sequence[str], as_json: bool, 
         served = app.schema.by_plural()
         actions = f"{len(app.actions)} action{'' if len(app.actions) == 1 else 's'}"
         click.echo(f"{app.name}: {len(served)} model{'' if len(served) == 1 else 's'}, {actions}, no mistakes.")
+
+
+@click.command()
+@click.argument("file")
+@click.option("--out", default="docs", show_default=True, metavar="FOLDER", help="Where the pages go.")
+@click.option("--check", "only_check", is_flag=True, help="Write nothing; exit with 1 where a page is not up to date.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def docs(file: str, out: str, only_check: bool, as_json: bool) -> None:
+    """Write the documentation of FILE as Markdown: its API, models, access, own code and settings."""
+    from backstay.review.pages import pages
+
+    folder = Path(out)
+    made = pages(_loaded(file), Path(file.partition(":")[0]))
+    stale = [name for name, text in made.items() if not _holds(folder / name, text)]
+    if not only_check:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in stale:
+                (folder / name).write_text(made[name], encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise click.ClickException(f"{folder} cannot be written: {error.strerror}.") from None
+    if as_json:
+        click.echo(json.dumps({"pages": list(made), "written" if not only_check else "stale": stale}, indent=2))
+    elif only_check:
+        for name in stale:
+            click.echo(f"{folder / name} is not up to date.")
+        click.echo(f"backstay docs {file} --out {out}" if stale else f"{len(made)} pages are up to date.")
+    else:
+        click.echo(f"{len(made)} pages in {folder}, {len(stale)} written.")
+    if only_check and stale:
+        sys.exit(1)
+
+
+def _holds(path: Path, text: str) -> bool:
+    try:
+        return path.read_text(encoding="utf-8") == text
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _loaded(file: str) -> App:
