@@ -66,6 +66,7 @@ def test_a_new_folder_passes_what_it_wrote(tmp_path: Path, example: str) -> None
         workflow = yaml.safe_load((folder / path).read_text())
         assert "backstay check app.py" in json.dumps(workflow[job])
         assert "pytest" in json.dumps(workflow[job])
+    assert "check app.py --against" in (folder / ".github" / "workflows" / "check.yml").read_text()
     assert not [path for path in files if re.search(r"[{](name|title|version)[}]", (folder / path).read_text())
                 and path != "app.py"]  # fmt: skip
     assert "USER app" in (folder / "Dockerfile").read_text()
