@@ -46,7 +46,7 @@ def explore_all(databases: list[str]) -> int:
     reached: set[str] = set()
     there: set[str] = set()
     bad = False
-    with ProcessPoolExecutor(min(len(VIEWERS), os.cpu_count() or 1)) as pool:
+    with ProcessPoolExecutor(len(VIEWERS)) as pool:
         for who, found in zip(VIEWERS, pool.map(explored, VIEWERS, databases), strict=True):
             sent = ", ".join(f"{count} in {phase}" for phase, count in found.findings.requests.items())
             print(
