@@ -367,7 +367,8 @@ class Front:
                 self.gate.held -= len(request._body)
             if begun is not None and self.traces is not None:
                 self.traces.end(begun, request.method, request.route, status, request.id, error)
-        if error is not _OVERLOADED or self._tells(started):
+        shed = isinstance(error, Problem) and error.code == "overloaded"
+        if not shed or self._tells(started):
             self.observe(request, status, perf_counter() - started, error)
 
     async def _why(self, request: Request, problem: Problem) -> Sequence[str]:

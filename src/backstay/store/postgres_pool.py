@@ -20,6 +20,8 @@ import asyncpg
 from backstay.errors import Unavailable
 from backstay.store.postgres_failure import AWAY
 
+LONGEST_LINE = 0.5
+"""Seconds in line for a connection, after which somebody is refused who could have one now."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _GOODBYE = 2.0  # seconds that a server has to answer to the end of a connection
 _ALIVE = (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 2), ("TCP_USER_TIMEOUT", 15_000))
@@ -58,7 +60,11 @@ class Connection:
 
 
 class Pool:
-    """At most `size` connections. `dial` makes one, or raises `Unavailable`."""
+    """At most `size` connections. `dial` makes one, or raises `Unavailable`.
+
+    Who has stood in line for `LONGEST_LINE` when a connection is free is refused instead: many may come in one moment,
+    before anybody has waited, and then their line would be as long as they are many.
+    """
 
     def __init__(self, dial: Callable[[], Awaitable[Any]], size: int) -> None:
         self.all: list[Connection] = []
@@ -116,10 +122,14 @@ class Pool:
 
     def _hand_on(self, connection: Connection | None) -> None:
         while self._waiting:
-            _, future = self._waiting.popleft()
-            if not future.done():
-                future.set_result(connection)
-                return
+            since, future = self._waiting.popleft()
+            if future.done():
+                continue
+            if connection is not None and monotonic() - since > LONGEST_LINE:
+                future.set_exception(Unavailable("The database is busy with others.", code="overloaded"))
+                continue
+            future.set_result(connection)
+            return
         if connection is not None:
             self._free.append(connection)
 
