@@ -88,11 +88,17 @@ def make_app() -> App:
     return app
 
 
+def as_in_production(trial: Trial) -> None:
+    """Without what development tells about an answer (`test_only_in_development_is_it_told_why`)."""
+    front = trial.app.running.front
+    front.explain, front.timing = None, False
+
+
 @pytest.fixture
 async def t() -> AsyncIterator[Trial]:
     """The application on SQLite."""
     async with Trial(make_app()) as trial:
-        trial.app.running.front.explain = None  # as in production
+        as_in_production(trial)
         yield trial
 
 
@@ -104,5 +110,5 @@ async def both(request: pytest.FixtureRequest) -> AsyncIterator[Trial]:
         make: Callable[[str], str] = request.getfixturevalue("postgres_database")
         address = make("attacked")
     async with Trial(make_app(), address) as trial:
-        trial.app.running.front.explain = None
+        as_in_production(trial)
         yield trial

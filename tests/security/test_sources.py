@@ -22,6 +22,7 @@ CLOCKS = {
     "store/engine.py": "the clock of an application, unless one is given",
     "store/identity.py": "the instant in an id, unless one is given",
     "telemetry/log.py": "when a line was written",
+    "telemetry/metrics.py": "when a number was counted",
     "doctor/database.py": "how far the clocks are apart",
     "net/ping.py": "when a certificate ends",
 }
