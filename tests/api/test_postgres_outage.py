@@ -215,6 +215,11 @@ async def test_where_the_end_comes_before_the_commit_nothing_was_made(server: Po
                 other = await asyncpg.connect(store.url)
                 await other.execute("SELECT pg_terminate_backend($1)", pid)
                 await other.close()
+                (held,) = store._pool.all
+                for _ in range(500):  # the driver has to hear of it
+                    if held.raw.is_closed():
+                        break
+                    await asyncio.sleep(0.01)
 
         with pytest.raises(Unavailable, match=r"^PostgreSQL does not answer\.$"):
             await delete()

@@ -100,3 +100,13 @@ def test_every_event_that_is_said_is_listed_with_its_fields() -> None:
     assert calls.keys() == EVENTS.keys() - {"request"}
     for name, fields in calls.items():
         assert fields == set(EVENTS[name].fields), name
+
+
+def test_a_503_has_the_kind_of_error_behind_it_and_not_its_text() -> None:
+    stream = io.StringIO()
+    log = Log("info", json=True, stream=stream)
+    problem = Unavailable("The database cannot be read just now.")
+    problem.__cause__ = OSError("no room for row 'secret'")
+    log.request("1", "GET", "/api/notes", 503, 0.001, None, problem, problem.code)
+    log.flush()
+    assert (json.loads(stream.getvalue())["why"], "secret" in stream.getvalue()) == ("OSError", False)

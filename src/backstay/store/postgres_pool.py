@@ -75,6 +75,7 @@ class Pool:
         self._dialling = 0
         self._pause = 0.0
         self._not_before = 0.0
+        self._why: BaseException | None = None
 
     @property
     def free(self) -> int:
@@ -137,10 +138,11 @@ class Pool:
         self._dialling += 1
         try:
             if monotonic() < self._not_before:
-                raise Unavailable(AWAY)
+                raise Unavailable(AWAY) from self._why
             raw = await self._dial()
         except BaseException as error:
             if isinstance(error, Unavailable) and monotonic() >= self._not_before:
+                self._why = error.__cause__
                 self._pause = min(max(2 * self._pause, _FIRST_PAUSE), _LONGEST_PAUSE)
                 self._not_before = monotonic() + self._pause
             self._dialling -= 1

@@ -71,7 +71,7 @@ class Log:
             if status == 500:
                 raised = "".join(traceback.format_exception(error)).rstrip()
             elif (why := str(error)) == getattr(error, "detail", ""):
-                why = ""
+                why = type(error.__cause__).__name__ if error.__cause__ is not None else ""  # its text may tell values
         moment = time.time()
         if int(moment) != self._second:
             self._second = int(moment)
