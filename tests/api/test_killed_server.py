@@ -90,7 +90,7 @@ async def test_what_was_answered_is_there_after_a_kill(
         await asyncio.to_thread(server.start)
         await asyncio.to_thread(server.wait)
         writers = Writers(server.port)
-        async with asyncio.timeout(300):
+        async with asyncio.timeout(900):
             writing = asyncio.gather(*(writers.work() for _ in range(CLIENTS)))
             for _ in range(KILLS):
                 await writers.more(50 + rng.randrange(100))
