@@ -86,7 +86,8 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
     ),
     "BACKSTAY_LINGER_SECONDS": (
         "linger_seconds",
-        "How many seconds a process that was replaced answers on connections that it has.",
+        "How many seconds a connection is kept without a request, in a process that was replaced too; "
+        "longer than a proxy does.",
     ),
     "BACKSTAY_METRICS_TOKEN": (
         "metrics_token",

@@ -58,7 +58,7 @@ def file(tmp_path: Path) -> Path:
 def environment(tmp_path: Path) -> dict[str, str]:
     return {
         "DATABASE_URL": f"sqlite:///{tmp_path}/notes.db", "SECRET_KEY": "0123456789abcdef" * 4, "LOG_LEVEL": "warning",
-        "BACKSTAY_DRAIN_SECONDS": "1", "BACKSTAY_LINGER_SECONDS": "20", "BACKSTAY_METRICS_NETWORKS": "127.0.0.0/8",
+        "BACKSTAY_DRAIN_SECONDS": "1", "BACKSTAY_LINGER_SECONDS": "45", "BACKSTAY_METRICS_NETWORKS": "127.0.0.0/8",
     }  # fmt: skip
 
 
@@ -168,6 +168,23 @@ async def test_one_server_after_the_other_is_stopped_and_no_request_fails(file: 
         assert await kept(servers[0]) == len(crowd.made)
     finally:
         proxy.stop()
+
+
+async def test_a_connection_that_was_kept_is_answered_a_last_time(file: Path, started: Started) -> None:
+    (server,) = started()
+    await until(server, "/readyz", '"status":"ok"')
+    (old,) = server.workers()
+    kept_one, other = Client([server.port]), Client([server.port])
+    for client in (kept_one, other):
+        assert "connection" not in (await client.ask(server.port, "GET", "/api/version", {}, b"")).headers
+    file.write_text(FILE.replace("VERSION", "1"))
+    server.tell(signal.SIGHUP)
+    await until(server, "/api/version", '"1"')
+    for client in (kept_one, other):
+        last = await client.ask(server.port, "GET", "/api/version", {}, b"")
+        assert (last.status, last.body, last.headers["connection"]) == (200, b'"0"', "close")
+        client.forget()
+    await seen(lambda: old not in server.workers())
 
 
 async def test_what_was_begun_is_finished(started: Started) -> None:

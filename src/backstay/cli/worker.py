@@ -51,7 +51,7 @@ class Worker:
     async def run(self) -> None:
         """From the start of the application to its end."""
         running = await self._app.start(background=True)
-        server = _server(self._app, self._listener)
+        server = _server(self._app, self._listener, running.settings.linger_seconds)
         serving = asyncio.create_task(server.serve())
         running.metrics.folder = self._folder
         running.numbers.start()
@@ -139,7 +139,7 @@ class Worker:
         return count
 
 
-def _server(app: App, listener: int) -> Any:
+def _server(app: App, listener: int, idle: int) -> Any:
     """The HTTP server on a socket that is there already, in this process and its event loop."""
     from granian._granian import SocketHolder
     from granian.constants import Interfaces
@@ -161,9 +161,10 @@ def _server(app: App, listener: int) -> Any:
     return Listening(
         app, interface=Interfaces.ASGINL, log_level=LogLevels.error, websockets=False,
         # Whoever connects is heard, and told early where there is too much: what waits unheard in front of the door
-        # is in nobody's queue. Headers come within ten seconds.
+        # is in nobody's queue. A connection may be idle, or send its headers, for longer than a proxy keeps one: who
+        # closes earlier than the proxy may close while a request is on its way.
         backlog=_BACKLOG, backpressure=_BACKLOG,
-        http1_settings=HTTP1Settings(header_read_timeout=10_000, max_buffer_size=65_536),
+        http1_settings=HTTP1Settings(header_read_timeout=1000 * idle, max_buffer_size=65_536),
     )  # fmt: skip
 
 
