@@ -62,7 +62,7 @@ def _exact_slug(value: Any) -> str:
     return "-".join(part if part[0] in _PLAIN else f"x{part.encode('utf-8', 'replace').hex()}" for part in parts)
 
 
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwyz0123456789")  # a part that begins with x is one of digits
 
 
 def _number(sign: Any, _: Mapping[str, Any]) -> Change:
