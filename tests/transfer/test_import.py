@@ -87,7 +87,9 @@ async def test_the_fast_road_writes_what_the_road_of_a_request_writes(
     place: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = HEAD + "".join(line(f"g{n}", shelf=f"s{n % 3}", name=f"Name {n}") for n in range(150))
-    await place.bring(GOODS, rows, name="fast.csv")
+    with monkeypatch.context() as only_fast:
+        only_fast.delattr(batches.Batches, "_create")
+        await place.bring(GOODS, rows, name="fast.csv")
     fast = [change for change in await place.trial.facts() if change.model == "Good"]
     assert len(fast) == 150
     monkeypatch.setattr(batches, "can_add", lambda entity: False)
@@ -188,13 +190,14 @@ async def test_an_import_that_is_stopped_goes_on_and_does_nothing_twice(
     assert (await once_more.run()).rows == once_more.begun_at == 60
 
 
-async def test_of_two_at_once_one_stops(place: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("behind", [0, 2])
+async def test_of_two_at_once_one_stops(place: Market, monkeypatch: pytest.MonkeyPatch, behind: int) -> None:
     text = HEAD + "".join(line(f"g{n}") for n in range(6))
     first, second = (place.importer(GOODS, text, batch=2) for _ in range(2))
     real = first._commit
 
     async def commit(items: Any) -> None:
-        if not second.tally.done:
+        if first.tally.rows == behind and not second.tally.done:
             await second.run()
         await real(items)
 
