@@ -44,7 +44,7 @@ class Desk:
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
             "DATABASE_URL": database, "SECRET_KEY": "0123456789abcdef" * 4, "LOG_LEVEL": "error",
-            "PATH": str(Path(sys.executable).parent),
+            "BACKSTAY_ACCEPT": "durability", "PATH": str(Path(sys.executable).parent),
         }  # fmt: skip
 
     def run(self, *words: str) -> Result:
