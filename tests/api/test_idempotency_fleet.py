@@ -170,6 +170,7 @@ async def drill(folder: Path, database: str, planted: str = "", before: str = ""
     file.write_text(FILE + planted)
     environment = {
         "DATABASE_URL": database, "SECRET_KEY": "of a whole fleet " * 2, "LOG_LEVEL": "error",
+        "BACKSTAY_ACCEPT": "durability",
         "BACKSTAY_ACCESS_MINUTES": "600", "BACKSTAY_DATA": str(folder / "data"),
     }  # fmt: skip
     app = load_app(str(file))

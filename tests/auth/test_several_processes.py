@@ -104,7 +104,8 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         url = server.create("several")
     environment = {**os.environ, "DATABASE_URL": url, "BACKSTAY_DATA": str(folder), "SECRET_KEY": "of several " * 3,
                    "BACKSTAY_PASSWORD": ADA["password"], "LOG_LEVEL": "error",
-                   "BACKSTAY_RATE_LIMITS": "login_per_account=;login_per_client=;refresh_per_client="}  # fmt: skip
+                   "BACKSTAY_RATE_LIMITS": "login_per_account=;login_per_client=;refresh_per_client=",
+                   "BACKSTAY_ACCEPT": "login-rate, durability"}  # fmt: skip
 
     def command(*words: str) -> None:
         subprocess.run(

@@ -27,8 +27,9 @@ VIEWERS = {
     "anonymous": ANONYMOUS, "customer": Actor(ADA), "staff": Actor(ADA, frozenset({"staff", "moderator"})),
     "reading key": Actor(ADA, scopes=frozenset({"read"})),
 }  # fmt: skip
-PAGES = {"/docs", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/docs/docs.css", "/docs/init.js"}
-"""Pages for people, which no program asks for."""
+PAGES = {"/docs", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/docs/docs.css", "/docs/init.js",
+         "/metrics"}  # fmt: skip
+"""Pages for people, and the numbers for operators: no program of the API asks for them."""
 app = load_app(str(FILE))
 
 

@@ -173,7 +173,7 @@ async def found_in(
     settings = settings_of(folder, {**case.settings, **(more or {})})
     app = case.app()
     running = await app.start(settings, extend=True)
-    monkeypatch.setattr(type(running.store), "posture", _posture({"synchronous": "2", **case.posture}))
+    monkeypatch.setattr(running.store, "posture", _posture({"synchronous": "2", **case.posture}))
     try:
         return await examine(await patient_of(app, running), all_checks())
     finally:
@@ -181,7 +181,7 @@ async def found_in(
 
 
 def _posture(told: Mapping[str, str]) -> Callable[..., Any]:
-    async def posture(self: object) -> Mapping[str, str]:
+    async def posture() -> Mapping[str, str]:
         return told
 
     return posture
@@ -277,7 +277,7 @@ async def test_what_waits_in_the_database_is_found(
 async def test_pages_that_do_not_fit_their_checksums_are_found(
     postgres_database: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def damaged(self: object) -> list[str]:
+    async def damaged() -> list[str]:
         return ["3 pages do not fit their checksums"]
 
     app = tidy()
@@ -285,7 +285,7 @@ async def test_pages_that_do_not_fit_their_checksums_are_found(
     try:
         checks = [check for check in all_checks() if check.name == "checksums"]
         assert await examine(await patient_of(app, running), checks) == []
-        monkeypatch.setattr(type(running.store), "damage", damaged)
+        monkeypatch.setattr(running.store, "damage", damaged)
         (found,) = await examine(await patient_of(app, running), checks)
         assert (found.said, found.stops) == ("3 pages do not fit their checksums", True)
     finally:
