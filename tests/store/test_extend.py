@@ -1,5 +1,6 @@
 """Tables are created and extended as development goes on, on both databases."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -12,6 +13,7 @@ from backstay.model.schema import declare
 from backstay.plan.actor import SYSTEM
 from backstay.plan.ask import Create, Delete
 from backstay.store.engine import Engine
+from backstay.store.sqlite import SQLiteStore
 from tests.store.conftest import Build, House
 
 
@@ -70,3 +72,19 @@ async def test_a_column_that_nothing_can_fill_is_refused(build: Build) -> None:
     house = await build(Tree)
     with pytest.raises(RuntimeError, match="Give the field a default"):
         await house.engine.store.extend(declare([grown(Tree, "Tree", age=(int,))]))
+
+
+async def test_a_new_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """And so are those that stand beside it; one that is there keeps its mode."""
+    path = tmp_path / "new.db"
+    store = SQLiteStore(str(path))
+    await store.open()
+    async with store.transaction() as tx:
+        await tx.run("CREATE TABLE a (b)", ())
+    modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    await store.close()
+    assert set(modes.values()) == {0o600}, modes
+    path.chmod(0o640)
+    await store.open()
+    await store.close()
+    assert path.stat().st_mode & 0o777 == 0o640

@@ -98,6 +98,7 @@ class SQLiteStore:
             )
         if self.path != ":memory:":
             make_folder(self.path)
+            make_file(self.path)
             claim(self.path)
             self._claimed = True
         self._writer.open()
@@ -377,6 +378,12 @@ def _damage(connection: apsw.Connection) -> list[str]:
         return [str(error)]
     broken = connection.execute("PRAGMA foreign_key_check").fetchall()
     return [*said, *(f"{table}, row {row}: it refers to nothing in {parent}" for table, row, parent, _ in broken)]
+
+
+def make_file(path: str) -> None:
+    """The file of a database, readable by its owner alone where it has to be made; those beside it have its mode."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def make_folder(path: str) -> None:
