@@ -136,7 +136,7 @@ def _stand_back() -> None:
     """Give this thread less of a core than the event loop: a log-in may take a little longer, a request may not."""
     if sys.platform == "linux":  # elsewhere a thread has no priority of its own
         usual = os.getpriority(os.PRIO_PROCESS, 0)
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(19, usual + 5))
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(19, usual + 10))
 
 
 def _bytes(password: str) -> bytes:
