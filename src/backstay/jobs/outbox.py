@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -22,17 +22,12 @@ from backstay.store.engine import Engine
 from backstay.store.positions import Delivery, Lapsed, Positions, Turn, retry_after
 from backstay.store.record import load
 from backstay.store.sealing import opened_json
+from backstay.telemetry.observation import Journal
 
 TURN = 30.0  # seconds that a process reads for a reaction without saying so again
 _REST = 1.0  # seconds after which it looks without having been told
 _PAGE = 200
 _ACTIONS = {"created": "create", "updated": "update", "deleted": "delete"}
-
-
-class Journal(Protocol):
-    """Where an operator reads what went wrong."""
-
-    def event(self, event: str, **values: Any) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

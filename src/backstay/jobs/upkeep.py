@@ -12,20 +12,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from time import perf_counter
-from typing import Any, Protocol
 
 from backstay.store.engine import Engine
 from backstay.store.lease import take
 from backstay.store.positions import Positions
+from backstay.telemetry.observation import Journal
 
 EVERY = timedelta(hours=1)
 _LOOK = 60.0  # seconds between two looks whether it is time
-
-
-class Journal(Protocol):
-    """Where an operator reads what was done."""
-
-    def event(self, event: str, **values: Any) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from secrets import token_hex
 from typing import Any, Literal, TypeAlias
 
 from backstay.store.dialect import Dialect, SlotKind, literal
-from backstay.store.port import Store, Writing
+from backstay.store.port import Store, Writing, as_text
 
 WriteAction: TypeAlias = Literal["create", "update", "delete"]
 Action: TypeAlias = WriteAction | Literal["fact", "reset"]
@@ -57,7 +57,7 @@ class ChangeLog:
         while not self.epoch:
             rows = await self.store.run('SELECT "value" FROM "_state" WHERE "name" = \'epoch\'', ())
             if rows:
-                self.epoch = _text(rows[0][0]) or ""
+                self.epoch = as_text(rows[0][0]) or ""
             else:
                 async with self.store.transaction() as writing:
                     await begin_epoch(writing, self.store.dialect)
@@ -117,7 +117,7 @@ def appended(
     fact: str = "",
 ) -> Sequence[Any]:  # fmt: skip
     """The parameters of `appending`; `old` and `new` as the driver gave them."""
-    return microseconds(at), model, record, action, version, _text(old), _text(new), actor, fact
+    return microseconds(at), model, record, action, version, as_text(old), as_text(new), actor, fact
 
 
 def keeping(model: str, action: WriteAction, dialect: Dialect, first: int) -> str:
@@ -166,14 +166,10 @@ def microseconds(instant: datetime) -> int:
 def _change(row: Sequence[Any]) -> Change:
     position, at, model, record, action, version, old, new, actor, fact = row
     return Change(
-        int(position), _EPOCH + timedelta(microseconds=int(at)), _text(model) or "", _text(record) or "",
-        _text(action),  # type: ignore[arg-type]
-        int(version), _bytes(old), _bytes(new), _text(actor), _text(fact) or "",
+        int(position), _EPOCH + timedelta(microseconds=int(at)), as_text(model) or "", as_text(record) or "",
+        as_text(action),
+        int(version), _bytes(old), _bytes(new), as_text(actor), as_text(fact) or "",
     )  # fmt: skip
-
-
-def _text(value: Any) -> str | None:
-    return value.decode() if isinstance(value, bytes) else value
 
 
 def _bytes(value: Any) -> bytes | None:

@@ -16,6 +16,11 @@ from backstay.store.dialect import Dialect
 from backstay.store.sql import Statement
 
 
+def as_text(value: Any) -> Any:
+    """A text as Python has it, whichever of the two the driver gave; what is none stays as it is."""
+    return value.decode() if isinstance(value, bytes) else value
+
+
 class Taken(Exception):
     """A unique constraint refused a write; `index` is the name of the constraint or its columns."""
 

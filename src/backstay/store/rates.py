@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from backstay.errors import Problem
 from backstay.plan.rate import Rate, Verdict, Window, parse_window
-from backstay.store.port import Store
+from backstay.store.port import Store, as_text
 from backstay.telemetry.log import Log
 
 K = TypeVar("K")
@@ -202,7 +202,7 @@ class Rates:
                 rows = await writing.run(
                     self._text(_HOLD, len(charges)), [part for key in ordered for part in (key, "", 0)]
                 )
-                held = {_text(key): (parse_window(_text(marks)), now) for key, marks, now in rows}
+                held = {as_text(key): (parse_window(as_text(marks)), now) for key, marks, now in rows}
                 kept: list[str | int] = []
                 for charge in charges:
                     window, now = held[charge.key]
@@ -249,10 +249,6 @@ class Rates:
             )  # fmt: skip
             self._texts[text, count] = said
         return said
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
 
 
 def _remember(known: dict[K, V], key: K, value: V) -> None:

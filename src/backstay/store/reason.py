@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from backstay.errors import Problem
 from backstay.model.field import Action, Entity
-from backstay.model.predicate import Always, And, Condition, Not, Operand, Or, Path, describe, fold, normal, rebuild
+from backstay.model.predicate import Always, And, Condition, Operand, Or, Path, describe, fold, normal, rebuild
 from backstay.plan.actor import Actor
 from backstay.store.engine import Engine
 
@@ -126,7 +126,7 @@ class _Asking:
             return left.value
         if self.key is None or _of_the_new(left):
             return None
-        return await self.stands(condition if isinstance(condition, Not) else left)
+        return await self.stands(left)
 
     async def stands(self, condition: Condition) -> bool:
         """Whether the record is there and satisfies the condition."""

@@ -15,7 +15,7 @@ from sqlalchemy.schema import AddConstraint, CreateColumn
 
 from backstay.model.folding import fold, search_text
 from backstay.store.dialect import Dialect, quoted
-from backstay.store.port import Writing
+from backstay.store.port import Writing, as_text
 from backstay.store.steps import ASIDE, Course, TableChange, aside_name
 from backstay.store.tables import create_statements, dialect_of, link_statements, search_statements
 
@@ -149,7 +149,7 @@ async def _fill(re: Reshaping, table: str, columns: list[str], into: str, make: 
         f'WHERE {quoted(table)}."id" = v.key'
     )
     while rows := await re.writing.run(page, (last,)):
-        made = [(make([_text(value) for value in row[1:]]), _text(row[0])) for row in rows]
+        made = [(make([as_text(value) for value in row[1:]]), as_text(row[0])) for row in rows]
         if re.sqlite:
             for value, record in made:
                 await re.writing.run(one, (value, record))
@@ -158,10 +158,6 @@ async def _fill(re: Reshaping, table: str, columns: list[str], into: str, make: 
         last = made[-1][1] or ""
         done += len(rows)
         re.tell(f"{table}.{into}", done, total)
-
-
-def _text(value: Any) -> Any:
-    return value.decode() if isinstance(value, bytes) else value
 
 
 # Then strict.
@@ -235,7 +231,7 @@ async def _alter(re: Reshaping, change: TableChange) -> None:
         if known.get(name) != text and not text.startswith("link "):
             await re.run(text)
     rows = await re.run("SELECT indexname::text FROM pg_indexes WHERE schemaname = current_schema()")
-    there = {_text(row[0]) for row in rows}
+    there = {as_text(row[0]) for row in rows}
     for name, text in _indexes(change.new, re).items():
         if name not in there:
             await re.run(text)
@@ -244,7 +240,7 @@ async def _alter(re: Reshaping, change: TableChange) -> None:
 async def _link(re: Reshaping, way: Course) -> None:
     """PostgreSQL: foreign keys, when all tables are there."""
     rows = await re.run("SELECT conname::text FROM pg_constraint WHERE contype = 'f'")
-    there = {_text(row[0]) for row in rows}
+    there = {as_text(row[0]) for row in rows}
     for change in way.changes:
         if change.new is not None:
             for name, text in link_statements(change.new, re.of).items():

@@ -15,7 +15,7 @@ from backstay.model.field import Entity, Field
 from backstay.store.dialect import SlotKind, literal, quoted
 from backstay.store.engine import Engine
 from backstay.store.keyring import FORM, Unreadable
-from backstay.store.port import Writing
+from backstay.store.port import Writing, as_text
 from backstay.store.sealing import seal_again, seal_inside_again
 
 BATCH = 200
@@ -147,7 +147,7 @@ class Rotation:
             f"LIMIT {1 if waiting else self._batch}{lock}{' SKIP LOCKED' if lock and not waiting else ''}"
         )
         found = await writing.run(text, () if after is None else (after,))
-        rows = [[_text(value) for value in row] for row in found]
+        rows = [[as_text(value) for value in row] for row in found]
         return [[int(key) if place.kind == "bigint" else key, *rest] for key, *rest in rows]
 
     async def _still(self, place: _Place) -> int:
@@ -256,7 +256,3 @@ def _begins(column: str, text: str) -> str:
 
 def _either(conditions: Sequence[str]) -> str:
     return "(" + " OR ".join(f"({one})" for one in conditions) + ")"
-
-
-def _text(value: Any) -> Any:
-    return value.decode() if isinstance(value, bytes) else value

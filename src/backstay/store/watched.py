@@ -13,12 +13,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from time import monotonic, perf_counter
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from backstay.store.bell import Bell
 from backstay.store.port import Store, Writing
 from backstay.store.sql import Statement
 from backstay.telemetry.metrics import Metrics
+from backstay.telemetry.observation import Journal
 from backstay.telemetry.trace import Traces
 
 _EXPLAINED = 1_000  # statements of which it is remembered that their plan was told
@@ -40,12 +41,6 @@ class Tally:
 
 
 TALLY: ContextVar[Tally | None] = ContextVar("tally", default=None)
-
-
-class Journal(Protocol):
-    """Where an operator reads what was slow."""
-
-    def event(self, event: str, **values: Any) -> None: ...
 
 
 class WatchedStore:

@@ -15,7 +15,7 @@ from backstay.plan.tree import Members
 from backstay.store import rows
 from backstay.store.changes import Action, WriteAction, appended, microseconds
 from backstay.store.engine import Engine
-from backstay.store.port import Taken, Writing
+from backstay.store.port import Taken, Writing, as_text
 
 _TOGETHER = 50
 
@@ -48,7 +48,7 @@ class Writer:
         if change.logs:
             values = [*values, microseconds(self._now), self._actor, key]
             if action == "update":
-                values.append(_text(old))
+                values.append(as_text(old))
         found = await self._writing.run(change.text, values)
         self.rows += 1
         if not entity.logged:
@@ -95,7 +95,7 @@ class Writer:
         """The records that refer to these, with version and record."""
         text = self._engine.writes.following(entity, relation)
         found = await self._writing.run(text, (rows.ids(keys, relation.kind, self._engine.store.dialect),))
-        return {key: (version, row) for raw, version, row in found if (key := _text(raw) or "") not in gone}
+        return {key: (version, row) for raw, version, row in found if (key := as_text(raw) or "") not in gone}
 
     async def _many(
         self, entity: Entity, action: WriteAction, text: str, keys: Sequence[str],
@@ -108,7 +108,7 @@ class Writer:
             values.append(rows.instant(self._now, dialect))
         if dialect.logs_inside and entity.logged:
             values += [microseconds(self._now), self._actor]
-        found = {_text(raw) or "": (version, row) for raw, version, row in await self._writing.run(text, values)}
+        found = {as_text(raw) or "": (version, row) for raw, version, row in await self._writing.run(text, values)}
         for key, (version, row) in before.items():
             if not entity.logged or (key in found and dialect.logs_inside):
                 continue
@@ -131,7 +131,7 @@ class Writer:
         assert between is not None
         left = await self._writing.run(rows.leave(members, self._engine.store.dialect), (key, member))
         for raw, version, row in left:
-            await self._keep(between.name, _text(raw) or "", "delete", version, row, None)
+            await self._keep(between.name, as_text(raw) or "", "delete", version, row, None)
 
     async def tell(self, entity: Entity, key: str, fact: str, row: Any) -> None:
         """Keep a fact that own code tells about a record."""
@@ -157,7 +157,3 @@ class Writer:
         if self._kept:
             kept, self._kept = self._kept, []
             await self._writing.run(self._engine.writes.appending(len(kept)), [value for one in kept for value in one])
-
-
-def _text(value: Any) -> str | None:
-    return value.decode() if isinstance(value, bytes) else value

@@ -7,6 +7,15 @@ said. No field holds a header, a body, a query or a value of a statement: those 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Journal(Protocol):
+    """Where an operator reads what happened; `telemetry/log.py` writes one."""
+
+    def event(self, event: str, **values: Any) -> None:
+        """Tell one event of the list, with its fields."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
