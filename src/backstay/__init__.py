@@ -6,7 +6,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backstay.api.action import Reply as Reply
     from backstay.api.identity import Caller as Caller
     from backstay.app import App as App
     from backstay.errors import BadRequest as BadRequest
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from backstay.model.rule import starts_with as starts_with
     from backstay.model.rule import unique as unique
     from backstay.model.rule import was as was
+    from backstay.model.secret import secret_hash as secret_hash
     from backstay.model.value import URL as URL
     from backstay.model.value import BigInt as BigInt
     from backstay.model.value import Currency as Currency
@@ -73,16 +73,19 @@ if TYPE_CHECKING:
     from backstay.plan.actor import Actor as Actor
     from backstay.plan.limits import Limits as Limits
     from backstay.store.context import Context as Context
+    from backstay.store.exchange import Also as Also
+    from backstay.store.exchange import Raw as Raw
+    from backstay.store.exchange import Reply as Reply
     from backstay.store.transaction import Transaction as Transaction
 
 _PLACES = {
-    "api.action": ("Reply",),
     "api.identity": ("Caller",),
     "app": ("App",),
     "errors": ("BadRequest", "Conflict", "Denied", "Invalid", "NotFound", "Problem"),
     "model.declare": ("Model", "User"),
     "model.fact": ("Fact", "created", "deleted", "fact", "updated"),
     "model.field": ("Index",),
+    "model.secret": ("secret_hash",),
     "model.rule": (
         "Many", "Rules", "anyone", "choose", "coalesce", "computed", "contains", "current_user", "icontains", "index",
         "is_null", "made_from", "many", "new", "nobody", "not_", "now", "old", "on_delete", "one_of", "role",
@@ -98,6 +101,7 @@ _PLACES = {
     "plan.actor": ("Actor",),
     "plan.limits": ("Limits",),
     "store.context": ("Context",),
+    "store.exchange": ("Also", "Raw", "Reply"),
     "store.transaction": ("Transaction",),
 }  # fmt: skip
 _HOMES = {name: room for room, names in _PLACES.items() for name in names}

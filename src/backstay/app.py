@@ -59,6 +59,7 @@ from backstay.store.identity import uuid7_maker
 from backstay.store.inside import refuse_inside
 from backstay.store.keyring import KeyRing, ring_of
 from backstay.store.migrate import keep_up
+from backstay.store.part import Part
 from backstay.store.port import Store
 from backstay.store.rates import Rates
 from backstay.store.repeat import Attempt, Repeats
@@ -79,7 +80,8 @@ UpdateHook: TypeAlias = Callable[[Transaction, M, M], Awaitable[None]]
 class App:
     """An application: a name and its models. The object is the ASGI application that servers run.
 
-    `models` are the classes that are kept and served; `user` is the class of its accounts where it is not the one
+    `models` are the classes that are kept and served; `use` are parts that bring models, actions and reactions of their
+    own, such as `Shop(...)`; `user` is the class of its accounts where it is not the one
     subclass of `User` among them; `limits` change what a question may cost. Raises `DeclarationError` with every
     mistake of the declaration at once.
 
@@ -92,7 +94,7 @@ class App:
     """
 
     def __init__(
-        self, name: str, *, models: Sequence[type[Model]] = (), user: type[Any] | None = None,
+        self, name: str, *, models: Sequence[type[Model]] = (), use: Sequence[Part] = (), user: type[Any] | None = None,
         identify: Identify | None = None, mount: Mapping[str, ASGI] | None = None,
         limits: Limits | None = None, version: str = "1.0.0",
     ) -> None:  # fmt: skip
@@ -101,13 +103,22 @@ class App:
         self.limits = limits or Limits()
         self.identify_by = identify
         self.mounts = Mounts(mount)
-        self.declaration = Declaration(models, user, identify is not None, HIDDEN, self.limits)
+        self.declaration = Declaration(
+            [*models, *(model for part in use for model in part.models)],
+            user,
+            identify is not None,
+            HIDDEN,
+            self.limits,
+        )
         self.hooks = Hooks()
         self.actions: list[Action] = []
         self.reactions: list[Reaction] = []
         self._seeds: list[Callable[..., Awaitable[Any]]] = []
         self.settings: Settings | None = None
         self._running: Running | None = None
+        self.parts = tuple(use)
+        for part in use:
+            part.join(self)
 
     @property
     def schema(self) -> Schema:
@@ -169,7 +180,7 @@ class App:
 
     def action(
         self, route: str, *, allow: Predicate = nobody, status: int | None = None, idempotency_key: Key = "accepted",
-        limit: str = "",
+        limit: str = "", expand: Sequence[str] = (), documented: bool = True,
     ) -> Callable[[F], F]:  # fmt: skip
         """Serve `async def action(ctx, ...)` at a route such as `"POST /api/quote"`, typed in and out.
 
@@ -177,11 +188,15 @@ class App:
         whose first argument is annotated `Transaction` is one transaction, which commits once its answer is made.
         `idempotency_key="required"` refuses calls without the header (400 `idempotency_key_required`): for what moves
         money. `limit="10/minute, 100/day"` is how often one account, or one client where nobody is signed in, may call
-        it: 429 `too_many_requests` beyond that, in all processes together.
+        it: 429 `too_many_requests` beyond that, in all processes together. A record that is returned is read by the
+        rules of whoever asked, with the relations of `expand` opened: `("items.product",)`; `Also(record, {...})` has
+        more beside its fields. What is not `documented` is in no description of the API.
         """
 
         def keep(function: F) -> F:
-            self.actions.append(Action(route, function, condition(allow), status, idempotency_key, limit))
+            self.actions.append(
+                Action(route, function, condition(allow), status, idempotency_key, limit, expand, documented)
+            )
             return function
 
         return keep
@@ -480,7 +495,8 @@ class Running:
         Batch(app.schema.by_plural().values(), app.limits, self.write).serve(router)
         for action in app.actions:
             action.serve(router, self.engine, self.context, self.write, askers)
-        cors = Cors(settings.cors_origins, loopback=settings.development)
+        secrets = sorted(app.schema.secrets)
+        cors = Cors(settings.cors_origins, loopback=settings.development, secrets=secrets)
         credentials: Credentials | OwnCredentials
         if self._accounts is None:
             assert app.identify_by is not None
@@ -505,7 +521,7 @@ class Running:
             hosts=Hosts(settings.allowed_hosts, loopback=settings.development),
             proxies=Proxies(settings.trusted_proxies, settings.forwarded_header), line=store.waiting,
             ask=askers.ask if askers.counted else None,
-            everybody=app.identify_by is not None, closed=self._closed,
+            everybody=app.identify_by is not None, closed=self._closed, secrets=secrets,
             explain=Explaining(app.schema, app.actions, self.engine).of if settings.development else None,
         )  # fmt: skip
         self.numbers.front = self.front

@@ -11,6 +11,7 @@ import pytest
 from backstay import App, Many, Model, Rules, User, anyone, many, nobody, one_of
 from backstay.model.evaluate import Circumstances, holds
 from backstay.model.predicate import (
+    Brought,
     Compare,
     Condition,
     HasRole,
@@ -100,6 +101,13 @@ def test_nobody_is_forgotten() -> None:
         Standing(False), Standing(True), Standing(True, frozenset("a")), Standing(True, frozenset("b")),
         Standing(True, frozenset("ab")),
     ]  # fmt: skip
+
+
+def test_a_right_by_a_secret_is_a_right_more() -> None:
+    secret = Compare("eq", Path(("a",)), Brought("x-token"))
+    assert judge(A, either(A, secret), frozenset()).wider_for == ("anonymous with x-token",)
+    assert judge(either(A, secret), A, frozenset()).verdict == "narrowed"
+    assert judge(A, both(A, secret), frozenset()).verdict == "narrowed"
 
 
 # Nothing false is ever shown: random rules, answered for every row and everybody.

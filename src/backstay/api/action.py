@@ -8,10 +8,10 @@ is made before that commits.
 from __future__ import annotations
 
 import inspect
-import re
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias, get_type_hints
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -42,31 +42,14 @@ from backstay.plan.scope import permit_call
 from backstay.plan.write import parse_field
 from backstay.store.context import Context
 from backstay.store.engine import Engine
-from backstay.store.transaction import Transaction
+from backstay.store.exchange import Also, Raw, Reply
+from backstay.store.transaction import Transaction, selection_of
 
-_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~\-]+")
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 Key: TypeAlias = Literal["accepted", "required"]
-Read: TypeAlias = Callable[[One, str], Awaitable[bytes | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer in a form of one's own: any status, body and type. Without it, what is returned becomes JSON.
-
-    Raises `ValueError` for a header that would end its line and begin another.
-    """
-
-    body: bytes | str = b""
-    status: int = 200
-    content_type: str = "text/plain; charset=utf-8"
-    headers: Sequence[tuple[str, str]] = ()
-
-    def __post_init__(self) -> None:
-        for name, value in (("content-type", self.content_type), *self.headers):
-            if _NAME.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
-                raise ValueError(f"{name!r}: {value!r} is no header.")
+Read: TypeAlias = Callable[[One, str, Mapping[str, str]], Awaitable[bytes | None]]
+"""Reads a record by the rules of whoever asked, as if the request had brought these secrets as well."""
 
 
 class Action:
@@ -74,8 +57,10 @@ class Action:
 
     def __init__(
         self, route: str, function: Callable[..., Awaitable[Any]], allow: Condition, status: int | None,
-        idempotency_key: Key = "accepted", limit: str = "",
+        idempotency_key: Key = "accepted", limit: str = "", expand: Sequence[str] = (), documented: bool = True,
     ) -> None:  # fmt: skip
+        self.selection = selection_of(expand)
+        self.documented = documented
         self.method, _, self.path = route.partition(" ")
         self.function = function
         self.allow = normal(allow)
@@ -102,9 +87,13 @@ class Action:
         self.fields: dict[str, Field] = {}
         self.structs: dict[str, Structure] = {}
         self.optional: set[str] = set()
+        self.raw = ""
+        """The argument that is handed the request as it came."""
         for name, parameter in list(inspect.signature(function).parameters.items())[1:]:
             hint = hints.get(name)
-            if hint is None:
+            if hint is Raw:
+                self.raw = name
+            elif hint is None:
                 mistakes.append(Mistake(f"{self.name}({name})", "it has no type.", "Annotate every argument."))
             elif is_structure(hint):
                 self.structs[name] = read_structure(reader, f"{self.name}({name})", hint)
@@ -131,14 +120,14 @@ class Action:
             arguments = await self._arguments(request)
 
             async def work(tx: Transaction) -> Response:
-                async def read(root: One, key: str) -> bytes | None:
-                    found = await tx.read_one(root, key)
+                async def read(root: One, key: str, brings: Mapping[str, str]) -> bytes | None:
+                    found = await (tx.bringing(brings) if brings else tx).read_one(root, key)
                     return found.one if found is not None else None
 
                 return await self._render(await self.function(tx, **arguments), engine, read)
 
-            async def read(root: One, key: str) -> bytes | None:
-                return (await engine.read(Ask((root,), (key,)), request.actor))[0].one
+            async def read(root: One, key: str, brings: Mapping[str, str]) -> bytes | None:
+                return (await engine.read(Ask((root,), (key,)), request.actor.bringing(brings)))[0].one
 
             if self.one_transaction:
                 return await write(request, work)
@@ -158,11 +147,12 @@ class Action:
             self.method, self.path, self.doc or self.name.replace("_", " "), arguments if properties else None,
             self._returned() if not record else None, status=self.status, name=self.name, allow=self.allow,
             record=record, several=several, free=self.returns is Reply, key_required=self.key_required,
+            raw=bool(self.raw),
         )  # fmt: skip
 
     def _record(self) -> tuple[str, bool]:
         """The model that it answers with, and whether with many records; an empty name where it is none."""
-        kind, several, _ = taken_apart(self.returns)
+        kind, several, _ = taken_apart(get_args(self.returns)[0] if get_origin(self.returns) is Also else self.returns)
         found = isinstance(kind, type) and (issubclass(kind, Model) or is_mapped(kind))
         return (kind.__name__, several) if found else ("", False)
 
@@ -178,6 +168,8 @@ class Action:
         return found or {"type": ["object", "array", "string", "number", "boolean", "null"]}
 
     async def _arguments(self, request: Request) -> dict[str, Any]:
+        if self.raw:
+            return {self.raw: await _raw(request), **self._parsed(request.params, from_text=True)}
         from_text = self.method in ("GET", "DELETE")
         raw: dict[str, Any] = {}
         for name, value in split_query(request.query, 100) if from_text else ():
@@ -187,6 +179,12 @@ class Action:
         if not from_text and any(name not in request.params for name in (*self.fields, *self.structs)):
             raw = await request.object()  # where the address names every argument, no body is needed
         raw = {**raw, **request.params}
+        return self._parsed(raw, from_text=from_text, params=request.params)
+
+    def _parsed(
+        self, raw: Mapping[str, Any], *, from_text: bool, params: Mapping[str, str] = _NOTHING
+    ) -> dict[str, Any]:
+        """The arguments by their kinds. `params` are those that stood in the address."""
         known = {**self.fields, **self.structs}
         errors: list[FieldError] = []
         for name in raw:
@@ -196,7 +194,7 @@ class Action:
         for name, field in self.fields.items():
             if name in raw:
                 try:
-                    arguments[name] = _parse(field, raw[name], from_text or name in request.params)
+                    arguments[name] = _parse(field, raw[name], from_text or name in params)
                 except Unfit as unfit:
                     errors += unfit.errors(name)
             elif field.default is None:
@@ -217,8 +215,20 @@ class Action:
             return Response(result.status, body, [(b"content-type", result.content_type.encode()), *headers])
         if result is None:
             return Response(204 if self.status == 200 else self.status)
-        body = await _json(result, engine, read)
+        body = await self._json(result, engine, read)
         return Response(self.status, body, JSON_HEADERS)
+
+    async def _json(self, result: Any, engine: Engine, read: Read, brings: Mapping[str, str] = _NOTHING) -> bytes:
+        if isinstance(result, Also):
+            body = await self._json(result.record, engine, read, result.brings)
+            more = msgspec.json.encode(result.more)
+            return body if not result.more or body == b"null" else body[:-1] + b"," + more[1:]
+        if is_record(result):
+            entity = engine.schema.of(type(result))
+            return await read(One(entity.name, Slot(0, "id"), self.selection), key_of(result), brings) or b"null"
+        if isinstance(result, list) and result and is_record(result[0]):
+            return b"[" + b",".join([await self._json(item, engine, read) for item in result]) + b"]"
+        return msgspec.json.encode(result)
 
 
 def _argument(reader: Reader, action: str, name: str, hint: Any, parameter: inspect.Parameter) -> dict[str, Field]:
@@ -236,10 +246,6 @@ def _parse(field: Field, raw: Any, from_text: bool) -> Any:
     return as_python(field.kind, parse_field(field, raw))
 
 
-async def _json(result: Any, engine: Engine, read: Read) -> bytes:
-    if is_record(result):
-        entity = engine.schema.of(type(result))
-        return await read(One(entity.name, Slot(0, "id")), key_of(result)) or b"null"
-    if isinstance(result, list) and result and is_record(result[0]):
-        return b"[" + b",".join([await _json(item, engine, read) for item in result]) + b"]"
-    return msgspec.json.encode(result)
+async def _raw(request: Request) -> Raw:
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}
+    return Raw(await request.body(), headers)

@@ -17,21 +17,22 @@ EXPOSED = (
 """What a front end may read beside the body and its type."""
 SENT = (
     "Accept", "Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID",
-    "Traceparent", "X-Cart-Token", "X-CSRF-Token", "X-Request-ID",
+    "Traceparent", "X-CSRF-Token", "X-Request-ID",
 )  # fmt: skip
-"""What a front end may send."""
+"""What a front end may send, beside the secrets that rules ask for."""
 MAX_AGE = 7_200  # seconds; browsers remember a preflight no longer
 
 _LOOPBACK = re.compile(rb"https?://(?:localhost|[a-z0-9\-]+\.localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?")
 
 
 class Cors:
-    """The origins that may read, and what their browsers are told."""
+    """The origins that may read, and what their browsers are told. `secrets` are headers that rules ask for."""
 
-    def __init__(self, origins: Iterable[str] = (), *, loopback: bool = False) -> None:
+    def __init__(self, origins: Iterable[str] = (), *, loopback: bool = False, secrets: Iterable[str] = ()) -> None:
         self._any = "*" in origins
         self._known = frozenset(one.encode() for one in origins if one != "*")
         self._loopback = loopback
+        self._send = (b"access-control-allow-headers", ", ".join((*SENT, *secrets)).encode())
         self.varies = bool(self._known) or loopback
         """Whether answers depend on who asks."""
 
@@ -50,9 +51,8 @@ class Cors:
         """What a browser is told besides that asks before it sends; `methods` are those of the route."""
         if not (self._any or self.allows(origin)):
             return []
-        return [(b"access-control-allow-methods", methods.encode()), _SEND, _REMEMBER]
+        return [(b"access-control-allow-methods", methods.encode()), self._send, _REMEMBER]
 
 
 _EXPOSE = (b"access-control-expose-headers", ", ".join(EXPOSED).encode())
-_SEND = (b"access-control-allow-headers", ", ".join(SENT).encode())
 _REMEMBER = (b"access-control-max-age", b"%d" % MAX_AGE)

@@ -41,5 +41,5 @@ class Cursors:
 
     def _mark(self, entity: str, pairs: Sequence[tuple[str, str]], actor: Actor, payload: bytes) -> bytes:
         bound = sorted(pair for pair in pairs if pair[0].partition("[")[0] not in _FREE)
-        text = repr((entity, actor.id, sorted(actor.roles), bound)).encode()
+        text = repr((entity, actor.id, sorted(actor.roles), sorted(actor.brought.items()), bound)).encode()
         return blake2b(text + b"\0" + payload, key=self._key, digest_size=_SEAL).digest()

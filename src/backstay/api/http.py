@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from asyncio import AbstractEventLoop, CancelledError, current_task, get_running_loop
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from secrets import token_hex
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, AnyStr, TypeAlias, cast
@@ -24,6 +25,7 @@ from backstay.api.proxies import Hosts, Proxies, neighbourhood
 from backstay.api.render import SECURITY_HEADERS, problem_response
 from backstay.api.shedding import Shedding
 from backstay.errors import BadRequest, NotFound, Problem, Unavailable
+from backstay.model.secret import secret_hash
 from backstay.plan.actor import ANONYMOUS, Actor
 from backstay.plan.limits import Limits
 from backstay.store.repeat import Attempt
@@ -46,6 +48,7 @@ _ONCE = (
 _ALWAYS = frozenset({"/healthz", "/readyz", "/metrics"})
 """What says how the process is, is answered however much there is to do, and by whichever name it is asked."""
 _GONE = 499  # in the log alone: who asked did not wait for the answer
+_SECRET = 200  # bytes of a secret in a header; a longer one is none
 _NAMED = 100  # parameters that are looked at where there may be none
 JSON = (b"content-type", b"application/json")
 
@@ -253,7 +256,8 @@ def _before_id(path: str) -> str:
 class Front:
     """The HTTP part of an application. `line` says for how long the first in line for the database has waited.
 
-    With `everybody` it is asked of every request who sends it, and not only of those with an access token.
+    With `everybody` it is asked of every request who sends it, and not only of those with an access token. `secrets`
+    are the headers that rules ask for (`me.brings`), in lower case.
     """
 
     def __init__(
@@ -261,9 +265,10 @@ class Front:
         once: Once, *, cors: Cors | None = None, hosts: Hosts | None = None, proxies: Proxies | None = None,
         line: Callable[[], float] = float, ask: Ask | None = None, everybody: bool = False,
         closed: Callable[[Request], Problem | None] = lambda request: None,
-        explain: Callable[[Request, Problem], Awaitable[Sequence[str]]] | None = None,
+        explain: Callable[[Request, Problem], Awaitable[Sequence[str]]] | None = None, secrets: Iterable[str] = (),
     ) -> None:  # fmt: skip
         self.router = router
+        self.secrets = {name.encode(): name for name in secrets}
         self.closed = closed
         self.explain = explain
         self.everybody = everybody
@@ -284,6 +289,7 @@ class Front:
         self.deadlines = Deadlines(limits)
         self.gate = Gate(limits, self.deadlines, self.shedding)
         varies = b"Accept, Accept-Encoding, Authorization, Cookie" + (b", Origin" if self.cors.varies else b"")
+        varies = b", ".join((varies, *self.secrets))
         self._always: tuple[Header, ...] = (*SECURITY_HEADERS, (b"vary", varies))
         self._prefix = token_hex(6)
         self._count = 0
@@ -398,9 +404,20 @@ class Front:
         finally:
             if self.ask is not None:  # a token that is none is counted, too
                 await self.ask(request)
+        if self.secrets:
+            self._bring(request)
         if request.method in UNSAFE:
             return await self.once(request, route, handler)
         return await handler(request)
+
+    def _bring(self, request: Request) -> None:
+        """Put the hashes of the secrets that a request brings beside who sends it."""
+        brought = {}
+        for header, name in self.secrets.items():
+            if (secret := request.header(header)) is not None and len(secret) <= _SECRET:
+                brought[name] = secret_hash(secret.decode("latin-1"))
+        if brought:
+            request.actor = replace(request.actor, brought=brought)
 
     def _tells(self, now: float) -> bool:
         """Of what is refused for its number one in a second is told: to tell of each would cost more than to refuse."""

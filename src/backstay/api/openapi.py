@@ -63,8 +63,9 @@ class ActionDoc:
 
     The properties of `request_schema` are its arguments: those named in the path stand there, those of a GET or
     DELETE in the query, the others in the body. It answers with the record of the model named `record`, as the
-    viewer reads it, or with `several`; in a form of its own where it is `free`; or by the `response_schema`. Without
-    any of these it answers 204. It is listed for those whom `allow` lets call it.
+    viewer reads it, or with `several`; in a form of its own where it is `free`; or by the
+    `response_schema`. Without any of these it answers 204. A `raw` one takes a body in a form of its own. It is listed
+    for those whom `allow` lets call it.
     """
 
     method: str
@@ -80,6 +81,7 @@ class ActionDoc:
     several: bool = False
     free: bool = False
     key_required: bool = False
+    raw: bool = False
 
 
 def openapi(
@@ -411,6 +413,7 @@ class _Document:
             _argument(name, "path", True, arguments.get(name, {"type": "string"})) for name in in_path
         ]
         sent = None
+        told: dict[str, Any] = {}
         if method in ("get", "delete"):
             for name, schema in rest.items():
                 parameters.append(_argument(name, "query", name in required, schema))
@@ -419,20 +422,22 @@ class _Document:
             sent = {**asked_for, **({"properties": rest} if rest else {}), **({"required": still} if still else {})}
             if not still:
                 sent.pop("required", None)
+        if action.raw:
+            told |= {"requestBody": {"required": True, "content": FREE}}
         responses = answer("Done.", None, status="204")
         if action.free:
             responses = {"default": {"description": "An answer in a form of its own.", "content": FREE}}
         elif action.record:
             whole = nullable(self.schemas.record(self.view.schema.entities[action.record]))
-            told, status = "Done; null where a record may not be read.", str(action.status)
-            responses = answer(told, {"type": "array", "items": whole} if action.several else whole, status=status)
+            said, status = "Done; null where a record may not be read.", str(action.status)
+            responses = answer(said, {"type": "array", "items": whole} if action.several else whole, status=status)
         elif action.response_schema is not None:
             responses = answer("Done.", self.schemas.adopt(action.response_schema), status=str(action.status))
         name = action.name or re.sub(r"\W+", "_", f"{method}_{action.path}").strip("_")
         return self._operation(
             name, "actions", summary, responses, access=access,
             parameters=parameters, description=action.description or more.strip(),
-            problems=(403, 404, 409, 422), **({"requestBody": body(sent)} if sent else {}),
+            problems=(403, 404, 409, 422), **({"requestBody": body(sent)} if sent else told),
         )  # fmt: skip
 
 

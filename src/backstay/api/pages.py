@@ -18,7 +18,7 @@ from backstay.plan.limits import Limits
 
 def action_docs(actions: Sequence[Action]) -> list[ActionDoc]:
     """The actions as the OpenAPI document shows them."""
-    return [action.document() for action in actions]
+    return [action.document() for action in actions if action.documented]
 
 
 def serve_pages(

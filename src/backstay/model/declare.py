@@ -174,6 +174,15 @@ class User(Model):
         """Whether the user has the role; in rules, a condition."""
         return role in self.roles
 
+    def brings(self, header: str) -> str:
+        """In rules: the SHA-256, in hexadecimal, of the secret that the request brings in a header.
+
+        So whoever holds the secret of a record has a right to it, signed in or not: keep its hash in the record
+        (`secret_hash`), and write `read=self.token_hash == me.brings("X-Cart-Token")`. Where the request does not bring
+        the header no comparison with it holds, in either polarity.
+        """
+        raise AttributeError("brings is known in rules only: it is what a request brings.")
+
 
 def all_annotations(model: type) -> dict[str, Any]:
     """The annotations of a model and its bases, bases first, unresolved; looked for once."""

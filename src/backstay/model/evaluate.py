@@ -8,7 +8,7 @@ Names mean what they say here (the developer's authority); what a viewer may see
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import reduce
 from operator import add, ge, gt, le, lt, mul, sub
@@ -21,6 +21,7 @@ from backstay.model.predicate import (
     Always,
     And,
     Arithmetic,
+    Brought,
     Choice,
     Compare,
     Condition,
@@ -70,6 +71,8 @@ class Circumstances:
     me: Any = None
     roles: frozenset[str] = frozenset()
     values: Sequence[Any] = ()
+    brought: Mapping[str, str] = field(default_factory=dict)
+    """The hashes of the secrets that the request brings, by header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,9 @@ class _Evaluation:
 
     def holds(self, condition: Condition, sights: list[Sight]) -> bool:
         """The condition, with everything about the actor decided first."""
-        return self._walk(fold(normal(condition), self.given.me is not None, self.given.roles), sights)
+        given = self.given
+        folded = fold(normal(condition), given.me is not None, given.roles, frozenset(given.brought))
+        return self._walk(folded, sights)
 
     def _walk(self, condition: Condition, sights: list[Sight]) -> bool:
         match condition:
@@ -176,7 +181,7 @@ class _Evaluation:
 
     def computed(self, value: Operand | Condition, sights: list[Sight]) -> Any:
         """An operand's value, or the truth of a condition."""
-        if isinstance(value, (Path, Value, Slot, Me, Now, Arithmetic, Total, Choice)):
+        if isinstance(value, (Path, Value, Slot, Me, Brought, Now, Arithmetic, Total, Choice)):
             return self.value(value, sights)
         return self.holds(value, sights)
 
@@ -190,6 +195,8 @@ class _Evaluation:
             case Me(names):
                 user = self._find(self.given.user, self.given.me) if names else None
                 return self._read(self.given.user, user, names) if names else self.given.me
+            case Brought(header):
+                return self.given.brought[header]
             case Now(offset):
                 return self.given.now + offset
             case Arithmetic(op, args):
@@ -273,7 +280,7 @@ class _Evaluation:
                 return _kind_at(self.given.user, names, self)
             case Now():
                 return INSTANT
-            case Arithmetic("concat"):
+            case Brought() | Arithmetic("concat"):
                 return TEXT
             case Arithmetic(op, args):
                 kinds = [kind for arg in args if (kind := self._kind(arg, sights)) is not None]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from backstay.model.predicate import ANYONE, NOBODY, Condition, Operand
+from backstay.model.predicate import ANYONE, NOBODY, Condition, Operand, headers_of
 from backstay.model.value import Kind
 
 OnDelete = Literal["restrict", "cascade", "set_null"]
@@ -244,6 +244,19 @@ class Schema:
     def by_plural(self) -> dict[str, Entity]:
         """Entities by the name that stands in addresses, the served ones only."""
         return {entity.plural: entity for entity in self.entities.values() if not entity.hidden}
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The headers whose secrets the rules ask for."""
+        rules: list[Condition] = []
+        for entity in self.entities.values():
+            rules += entity.rules.values()
+            for own in entity.fields.values():
+                rules += (own.read, own.write)
+            for relation in entity.to_many.values():
+                rules += (relation.read, relation.write)
+            rules += (computed.read for computed in entity.computed.values())
+        return headers_of(*rules)
 
     def followers(self, entity: Entity) -> list[tuple[Entity, Field]]:
         """Where a record is deleted or let go with one of this entity and the change log must say so."""

@@ -8,7 +8,7 @@ negation is true, and for an anonymous actor every comparison that names `me` is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias
@@ -60,6 +60,13 @@ class Me:
 
 
 @dataclass(frozen=True, slots=True)
+class Brought:
+    """The hash of a secret that the request brings in a header. Where it brings none, no comparison with it holds."""
+
+    header: str
+
+
+@dataclass(frozen=True, slots=True)
 class Now:
     """The instant of the request, moved by a fixed offset."""
 
@@ -93,7 +100,7 @@ class Choice:
     otherwise: Operand
 
 
-Operand: TypeAlias = Path | Value | Slot | Me | Now | Arithmetic | Total | Choice
+Operand: TypeAlias = Path | Value | Slot | Me | Brought | Now | Arithmetic | Total | Choice
 
 
 # Conditions: what is true or false of a record.
@@ -255,34 +262,54 @@ def operands(condition: Condition) -> tuple[Operand, ...]:
             return ()
 
 
-def names_me(node: Condition | Operand) -> bool:
-    """Whether the answer depends on who is asking, anywhere inside."""
+def leaves(node: Condition | Operand) -> Iterator[Condition | Operand]:
+    """What a condition is made of in the end: what it compares, and what it asks of the actor."""
     match node:
-        case Me() | HasRole() | SignedIn():
-            return True
         case Arithmetic(_, args):
-            return any(names_me(arg) for arg in args)
+            inside: tuple[Condition | Operand | None, ...] = args
         case Choice(when, then, otherwise):
-            return names_me(when) or names_me(then) or names_me(otherwise)
+            inside = (when, then, otherwise)
         case Total(_, _, of, where):
-            return names_me(where) or (of is not None and names_me(of))
+            inside = (where, of)
         case And(parts) | Or(parts):
-            return any(names_me(part) for part in parts)
+            inside = parts
         case Not(part):
-            return names_me(part)
+            inside = (part,)
         case Quantified(_, _, body):
-            return names_me(body)
+            inside = (body,)
         case Compare() | IsNull() | Search():
-            return any(names_me(operand) for operand in operands(node))
+            inside = operands(node)
         case _:
-            return False
+            yield node
+            return
+    for each in inside:
+        if each is not None:
+            yield from leaves(each)
 
 
-def fold(condition: Condition, signed_in: bool, roles: frozenset[str]) -> Condition:
+def headers_of(*nodes: Condition | Operand) -> frozenset[str]:
+    """The headers whose secrets are named anywhere inside."""
+    return frozenset(leaf.header for node in nodes for leaf in leaves(node) if isinstance(leaf, Brought))
+
+
+def names_nobody(node: Condition | Operand, signed_in: bool, brought: frozenset[str]) -> bool:
+    """Whether it asks of the actor what nobody can say: who they are, where nobody is signed in, or their secret."""
+    return any(
+        leaf.header not in brought
+        if isinstance(leaf, Brought)
+        else not signed_in and isinstance(leaf, (Me, HasRole, SignedIn))
+        for leaf in leaves(node)
+    )
+
+
+def fold(
+    condition: Condition, signed_in: bool, roles: frozenset[str], brought: frozenset[str] = frozenset()
+) -> Condition:
     """A normal condition with all that is known of the actor decided; what is left is about the record.
 
     For the anonymous every atom that names `me` is false in both polarities, and so is `none` of a body that
-    names `me`: nothing opens because nobody is asking.
+    names `me`: nothing opens because nobody is asking. The same holds for a secret that is not among the headers
+    `brought`.
     """
     match condition:
         case SignedIn():
@@ -294,16 +321,16 @@ def fold(condition: Condition, signed_in: bool, roles: frozenset[str]) -> Condit
         case Not(HasRole(role)):
             return Always(signed_in and role not in roles)
         case And(parts):
-            return both(*(fold(part, signed_in, roles) for part in parts))
+            return both(*(fold(part, signed_in, roles, brought) for part in parts))
         case Or(parts):
-            return either(*(fold(part, signed_in, roles) for part in parts))
+            return either(*(fold(part, signed_in, roles, brought) for part in parts))
         case Quantified(kind, path, body):
-            if kind == "none" and not signed_in and names_me(body):
+            if kind == "none" and names_nobody(body, signed_in, brought):
                 return NOBODY
-            body = fold(body, signed_in, roles)
+            body = fold(body, signed_in, roles, brought)
             return Always(kind == "none") if body == NOBODY else Quantified(kind, path, body)
         case _:
-            return NOBODY if not signed_in and names_me(condition) else condition
+            return NOBODY if names_nobody(condition, signed_in, brought) else condition
 
 
 def rebuild(condition: Condition, operand: Callable[[Operand], Operand]) -> Condition:
@@ -401,6 +428,8 @@ def describe(node: Condition | Operand) -> str:
             return f"${index}"
         case Me(names):
             return ".".join(("me", *names))
+        case Brought(header):
+            return f"me.brings({header!r})"
         case Now(offset):
             return f"now() + {offset}" if offset else "now()"
         case Arithmetic(op, args) if op in _ARITHMETIC:

@@ -13,7 +13,7 @@ from typing import Any, cast
 from backstay.errors import DeclarationError, Mistake, nearest
 from backstay.model.declare import Model, Reader, User
 from backstay.model.field import ACTIONS, Computed, Entity, Field, Index, Schema, ToMany
-from backstay.model.predicate import ANYONE, NOBODY, Condition, Me, Operand, Path, describe
+from backstay.model.predicate import ANYONE, NOBODY, Brought, Condition, Me, Operand, Path, describe
 from backstay.model.rule import FieldRule, ManyRule, Rules, computed
 from backstay.model.symbol import MeSymbol, RowSymbol, Symbol, condition, misspelt, operand, refuse_identity
 from backstay.model.value import BOOLEAN, FLOAT, INTEGER, KEY, TEXT, Kind, calculated, plain
@@ -187,7 +187,7 @@ def kind_of(entity: Entity, node: Operand) -> Kind:
         case Path(names):
             found = _walk(entity, names)
             return plain(found.key.kind) if isinstance(found, Entity) else found
-        case Arithmetic("concat"):
+        case Brought() | Arithmetic("concat"):
             return TEXT
         case Arithmetic(_, args):
             kinds = [kind_of(entity, arg) for arg in args if not isinstance(arg, Value)] or [INTEGER]

@@ -24,6 +24,7 @@ from backstay.model.predicate import (
     Always,
     And,
     Arithmetic,
+    Brought,
     Compare,
     Condition,
     HasRole,
@@ -65,7 +66,7 @@ class Symbol:
         if other is None:
             return Symbol(IsNull(operand(self)))
         left, right = operand(self), operand(other)
-        if isinstance(left, (Me, Value)):  # the record stands on the left, whichever way it was written
+        if isinstance(left, (Me, Brought, Value)):  # the record stands on the left, whichever way it was written
             left, right = right, left
         return Symbol(Compare("eq", left, right))
 
@@ -218,6 +219,10 @@ class MeSymbol(RowSymbol):
         """True when the actor has the role."""
         return Symbol(HasRole(role))
 
+    def brings(self, header: str) -> Symbol:
+        """The SHA-256, in hexadecimal, of the secret that the request brings in this header."""
+        return Symbol(Brought(header.lower()))
+
 
 class ManySymbol(Symbol):
     """A to-many relation: quantified or counted, never compared."""
@@ -321,7 +326,7 @@ def condition(value: object) -> Condition:
         node = value._node
         if isinstance(node, (Path, Me)) and value._kind is not None and value._kind.name == "boolean":
             return Compare("eq", node, Value(True))
-        if isinstance(node, (Path, Value, Me, Now, Arithmetic, Total)):
+        if isinstance(node, (Path, Value, Me, Brought, Now, Arithmetic, Total)):
             raise Misuse("A condition is expected here, such as self.author == me.")
         return node  # type: ignore[return-value]
     if isinstance(value, (Always, Compare, IsNull, Quantified, And, Or, Not, HasRole, SignedIn)):

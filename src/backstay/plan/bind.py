@@ -31,6 +31,8 @@ def binder(spec: ParamSpec, limits: Limits) -> Binder:
             return lambda values, actor, now, old: _slot(spec, values[index], limits)
         case "me":
             return lambda values, actor, now, old: actor.id
+        case "brought":
+            return lambda values, actor, now, old: actor.brought[spec.value]
         case "now":
             offset = spec.value
             return lambda values, actor, now, old: now + offset

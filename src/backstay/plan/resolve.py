@@ -19,6 +19,7 @@ from backstay.model.predicate import (
     Always,
     And,
     Arithmetic,
+    Brought,
     Choice,
     Compare,
     Condition,
@@ -156,7 +157,7 @@ class Resolver:
 
     def fold(self, condition: Condition) -> Condition:
         """The condition with everything about the actor decided."""
-        return fold(normal(condition), self.actor.id is not None, self.actor.roles)
+        return fold(normal(condition), self.actor.id is not None, self.actor.roles, frozenset(self.actor.brought))
 
     def rule(self, entity: Entity, action: Action) -> Condition:
         """The rule of an action for this actor; the decision is kept.
@@ -439,6 +440,10 @@ class Resolver:
             case Me(names):
                 user = self.frame(self.schema.user)
                 return Lookup(user.entity, user.scope, self._me(), TRUE, self._path(names, user, False, 9))
+            case Brought(header):
+                if header not in self._me_now:
+                    self._me_now[header] = self.param(ParamSpec("brought", TEXT, value=header))
+                return self._me_now[header]
             case Now(offset):
                 key = f"now{offset}"
                 if key not in self._me_now:
@@ -559,7 +564,7 @@ class Resolver:
         return self._guard(part, Column(frame.scope, part.column, part.kind, part.reads_null), frame, viewer)
 
     def _computed(self, part: Computed, frame: Frame) -> Expr:
-        if isinstance(part.value, (Path, Value, Me, Now, Arithmetic, Total, Choice)):
+        if isinstance(part.value, (Path, Value, Me, Brought, Now, Arithmetic, Total, Choice)):
             return self.operand(part.value, [frame], False)
         assert not isinstance(part.value, Slot)
         return Truth(self.predicate(part.value, [frame], viewer=False))

@@ -41,7 +41,7 @@ def permit_call(actor: Actor, name: str, allow: Condition) -> Actor:
 
     Raises `NotSignedIn`, or `Denied` where the actor may not call it, `insufficient_scope` where no scope names it.
     """
-    if fold(normal(allow), actor.id is not None, actor.roles) != ANYONE:
+    if fold(normal(allow), actor.id is not None, actor.roles, frozenset(actor.brought)) != ANYONE:
         if actor.id is None:
             raise NotSignedIn("This needs somebody signed in: log in and send the access token.")
         raise Denied("This is not allowed to this account.")

@@ -395,12 +395,12 @@ RootPlan: TypeAlias = OneRoot | ListRoot | GroupRoot
 class ParamSpec:
     """Where a parameter's value comes from and what it must be.
 
-    `slot` is the value at `index` of the ask, parsed as `kind`; `me` and `now` come with the request;
+    `slot` is the value at `index` of the ask, parsed as `kind`; `me`, `brought` and `now` come with the request;
     `fixed` is a constant of a rule; `key` is a value of a cursor and `old` one of the row before a change, both
     in the store's own form.
     """
 
-    source: Literal["slot", "me", "now", "fixed", "key", "old"]
+    source: Literal["slot", "me", "brought", "now", "fixed", "key", "old"]
     kind: Kind
     index: int = 0
     many: bool = False

@@ -12,9 +12,9 @@ from typing import Any, Literal, TypeAlias
 
 from backstay.app import App
 from backstay.model.field import ACTIONS, Computed, Entity, Field, ToMany
-from backstay.model.predicate import ANYONE, NOBODY, Condition, SignedIn, both, describe, fold, normal
+from backstay.model.predicate import ANYONE, NOBODY, Condition, SignedIn, both, describe, fold, headers_of, normal
 from backstay.plan.planner import made_by_me
-from backstay.review.implication import Standing
+from backstay.review.implication import Standing, columns
 from backstay.review.notation import roles_of, written
 
 Reach: TypeAlias = Literal["never", "by row", "always"]
@@ -112,12 +112,12 @@ def viewers(app: App) -> list[Standing]:
     roles = frozenset[str]().union(
         *(roles_of(written(rule.condition, rule.entity, app.schema.user)) for rule in rules(app))
     )
-    return [Standing(False), Standing(True), *(Standing(True, frozenset((role,))) for role in sorted(roles))]
+    return columns(roles, headers_of(*(rule.condition for rule in rules(app))))
 
 
 def cell(rule: Rule, standing: Standing) -> Cell:
     """What a rule says for one standing."""
-    left = fold(rule.condition, standing.signed_in, standing.roles)
+    left = standing.fold(rule.condition)
     if left == ANYONE:
         return Cell("always")
     if left == NOBODY or rule.of == "action":  # an action has no row that could decide

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
-from backstay.model.predicate import ANYONE, NOBODY, Condition, fold
+from backstay.model.predicate import ANYONE, NOBODY, Condition, headers_of
 from backstay.review import interface
 from backstay.review.description import Decision, Description
-from backstay.review.implication import Judgement, Standing, judge
+from backstay.review.implication import Judgement, columns, judge
 from backstay.store.snapshot import Snapshot
 from backstay.store.snapshot import read as read_snapshot
 from backstay.store.steps import course
@@ -139,11 +139,11 @@ def _changed(old: Decision, new: Decision) -> RuleChange | None:
 
 def _cells(old: Decision, new: Decision | None, roles: frozenset[str]) -> tuple[CellChange, ...]:
     """The cells of the matrix that differ."""
-    everybody = [Standing(False), Standing(True), *(Standing(True, frozenset((role,))) for role in sorted(roles))]
+    everybody = columns(roles, headers_of(old.condition, *(() if new is None else (new.condition,))))
     found = []
     for standing in everybody:
-        was = fold(old.condition, standing.signed_in, standing.roles)
-        now = fold(new.condition, standing.signed_in, standing.roles) if new is not None else NOBODY
+        was = standing.fold(old.condition)
+        now = standing.fold(new.condition) if new is not None else NOBODY
         by_row = old.of != "action"
         if was != now:
             before, after = _reach(was, by_row), _reach(now, by_row)

@@ -22,6 +22,7 @@ from backstay.model.predicate import (
     Quantified,
     Value,
     fold,
+    headers_of,
 )
 
 Verdict: TypeAlias = Literal["same", "reworded", "narrowed", "widened", "incomparable"]
@@ -31,15 +32,28 @@ MOST_ROLES = 8
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Somebody with all of these roles, or nobody who is signed in."""
+    """Somebody with all of these roles, or nobody who is signed in; and whose secrets they bring."""
 
     signed_in: bool
     roles: frozenset[str] = frozenset()
+    brought: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
         """What a person would call them."""
-        return " and ".join(sorted(self.roles)) or ("signed in" if self.signed_in else "anonymous")
+        who = " and ".join(sorted(self.roles)) or ("signed in" if self.signed_in else "anonymous")
+        return f"{who} with {' and '.join(sorted(self.brought))}" if self.brought else who
+
+    def covers(self, other: Standing) -> bool:
+        """Whether all that is said of them holds for the other as well."""
+        return (
+            (other.signed_in if self.signed_in else bool(self.brought))
+            and self.roles <= other.roles and self.brought <= other.brought
+        )  # fmt: skip
+
+    def fold(self, condition: Condition) -> Condition:
+        """A rule with all that is known of them decided."""
+        return fold(condition, self.signed_in, self.roles, self.brought)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +69,21 @@ class Judgement:
         return self.verdict in ("widened", "incomparable")
 
 
-def standings(roles: frozenset[str]) -> Iterator[Standing]:
-    """Everybody whom rules with these roles can tell apart, those with the fewest roles first."""
-    yield Standing(False)
-    for many in range(len(roles) + 1):
-        for some in combinations(sorted(roles), many):
-            yield Standing(True, frozenset(some))
+def standings(roles: frozenset[str], headers: frozenset[str] = frozenset()) -> Iterator[Standing]:
+    """Everybody whom rules with these roles and headers can tell apart, those with the fewest first."""
+    for brought in dict.fromkeys((frozenset[str](), headers)):
+        yield Standing(False, brought=brought)
+        for many in range(len(roles) + 1):
+            for some in combinations(sorted(roles), many):
+                yield Standing(True, frozenset(some), brought)
+
+
+def columns(roles: frozenset[str], headers: frozenset[str]) -> list[Standing]:
+    """The kinds of viewers of a table: nobody, somebody, somebody with each role, and whoever brings each secret."""
+    return [
+        Standing(False), Standing(True), *(Standing(True, frozenset((role,))) for role in sorted(roles)),
+        *(Standing(False, brought=frozenset((header,))) for header in sorted(headers)),
+    ]  # fmt: skip
 
 
 def judge(old: Condition, new: Condition, roles: frozenset[str], *, by_row: bool = True) -> Judgement:
@@ -71,15 +94,15 @@ def judge(old: Condition, new: Condition, roles: frozenset[str], *, by_row: bool
         return Judgement("incomparable", ("whoever has these roles",))
     wider: list[Standing] = []
     narrower = unclear = False
-    for standing in standings(roles):
-        before, after = (fold(rule, standing.signed_in, standing.roles) for rule in (old, new))
+    for standing in standings(roles, headers_of(old, new)):
+        before, after = (standing.fold(rule) for rule in (old, new))
         if not by_row:
             before, after = (rule if rule == ANYONE else NOBODY for rule in (before, after))
         less, more = not implies(before, after), not implies(after, before)
         narrower = narrower or less
         if more:
             unclear = unclear or less
-            if not any(known.signed_in and known.roles <= standing.roles for known in wider):
+            if not any(known.covers(standing) for known in wider):
                 wider.append(standing)
     names = tuple(standing.name for standing in wider)
     if names:

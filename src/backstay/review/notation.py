@@ -18,6 +18,7 @@ from backstay.model.predicate import (
     Always,
     And,
     Arithmetic,
+    Brought,
     Choice,
     Compare,
     Condition,
@@ -40,7 +41,7 @@ from backstay.model.predicate import (
 _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
-        Always, And, Arithmetic, Choice, Compare, HasRole, IsNull, Me, Not, Now, Or, Path, Quantified, Search,
+        Always, And, Arithmetic, Brought, Choice, Compare, HasRole, IsNull, Me, Not, Now, Or, Path, Quantified, Search,
         SignedIn, Total, Value,
     )
 }  # fmt: skip

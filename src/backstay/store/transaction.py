@@ -145,6 +145,13 @@ class Transaction:
         """The same transaction with the authority of your own code: no rule applies, constraints still do."""
         return self._acting(replace(self.actor, system=True))
 
+    def bringing(self, secrets: Mapping[str, str]) -> Transaction:
+        """The same transaction as if the request had brought these secrets as well, by header: `me.brings` knows them.
+
+        No round trip.
+        """
+        return self._acting(self.actor.bringing(secrets))
+
     def _acting(self, actor: Actor) -> Transaction:
         """The same transaction with the rights of another actor."""
         return Transaction(self._engine, self._writing, actor, self._hooks, self._new_id, self._whole)

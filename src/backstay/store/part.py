@@ -1,0 +1,59 @@
+"""Parts of an application that somebody else wrote: models, actions and reactions that an `App` takes with `use`.
+
+Invariant: a part has no powers of its own. It declares with the words of a user's file, in the order of `use`, and
+everything it brings is served, documented and guarded as if it stood there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol
+
+from backstay.model.declare import Model
+from backstay.model.rule import Predicate
+
+Declares = Callable[[Any], Any]
+"""A decorator, as those of `App` are."""
+
+
+class Host(Protocol):
+    """What a part declares with: the words of `App`."""
+
+    name: str
+
+    def action(
+        self, route: str, *, allow: Predicate = ..., status: int | None = ...,
+        idempotency_key: Literal["accepted", "required"] = ..., limit: str = ..., expand: Sequence[str] = ...,
+        documented: bool = ...,
+    ) -> Declares:  # fmt: skip
+        """Serve a function at a route."""
+        ...
+
+    def on(self, fact: Any, *, name: str = "") -> Declares:
+        """Run a function after a fact has become true."""
+        ...
+
+    def before_create(self, model: type[Any]) -> Declares:
+        """Run a function before a record is added."""
+        ...
+
+    def before_update(self, model: type[Any]) -> Declares:
+        """Run a function before a record is changed."""
+        ...
+
+    def before_delete(self, model: type[Any]) -> Declares:
+        """Run a function before a record is deleted."""
+        ...
+
+
+class Part(Protocol):
+    """A part of an application: `App("shop", use=[Shop(currency="EUR")])`."""
+
+    @property
+    def models(self) -> Sequence[type[Model]]:
+        """The models that it brings."""
+        ...
+
+    def join(self, host: Host) -> None:
+        """Declare the rest, once the models are read."""
+        ...
