@@ -37,6 +37,9 @@ CODES: dict[str, Code] = {
     "idempotency_key_required": Code(
         400, "Key required", "Send an Idempotency-Key that was made and kept before the first try."
     ),
+    "webhook_not_genuine": Code(
+        400, "Not genuine", "Sign the message with the secret of this address, and send it within five minutes."
+    ),
     "too_expensive": Code(400, "Too expensive", "Ask for less: fewer levels, smaller limits, fewer conditions."),
     "not_signed_in": Code(401, "Not signed in", "Sign in and send the access token."),
     "invalid_token": Code(401, "Invalid token", "Sign in again; the token is unknown, ended or expired."),

@@ -1,0 +1,1 @@
+"""What is sold: prices, and the providers that take the payment."""
