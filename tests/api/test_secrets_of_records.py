@@ -1,4 +1,4 @@
-"""Whoever brings the secret of a record has the rights that its rules give for it, through every door, and nobody else."""
+"""Whoever brings the secret of a record has the rights that its rules give for it, and nobody else."""
 
 from __future__ import annotations
 
