@@ -180,7 +180,7 @@ class App:
 
     def action(
         self, route: str, *, allow: Predicate = nobody, status: int | None = None, idempotency_key: Key = "accepted",
-        limit: str = "", expand: Sequence[str] = (), documented: bool = True,
+        limit: str = "", expand: Sequence[str] = (), documented: bool = True, resumes: bool = False,
     ) -> Callable[[F], F]:  # fmt: skip
         """Serve `async def action(ctx, ...)` at a route such as `"POST /api/quote"`, typed in and out.
 
@@ -190,12 +190,14 @@ class App:
         money. `limit="10/minute, 100/day"` is how often one account, or one client where nobody is signed in, may call
         it: 429 `too_many_requests` beyond that, in all processes together. A record that is returned is read by the
         rules of whoever asked, with the relations of `expand` opened: `("items.product",)`; `Also(record, {...})` has
-        more beside its fields. What is not `documented` is in no description of the API.
+        more beside its fields. What is not `documented` is in no description of the API. An action of several steps
+        that `resumes` is called again, with `ctx.resumed`, where a request with the same `Idempotency-Key` was begun
+        and not answered: it then finds what its first transaction wrote, and goes on from there.
         """
 
         def keep(function: F) -> F:
             self.actions.append(
-                Action(route, function, condition(allow), status, idempotency_key, limit, expand, documented)
+                Action(route, function, condition(allow), status, idempotency_key, limit, expand, documented, resumes)
             )
             return function
 
@@ -495,6 +497,8 @@ class Running:
         Batch(app.schema.by_plural().values(), app.limits, self.write).serve(router)
         for action in app.actions:
             action.serve(router, self.engine, self.context, self.write, askers)
+            if action.resumes:
+                self.idempotency.resuming.add(f"{action.method} {action.path}")
         secrets = sorted(app.schema.secrets)
         cors = Cors(settings.cors_origins, loopback=settings.development, secrets=secrets)
         credentials: Credentials | OwnCredentials

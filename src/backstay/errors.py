@@ -132,6 +132,11 @@ class Problem(Exception):
             self.detail = f"{place}: {self.detail}"
         return self
 
+    @property
+    def passes(self) -> bool:
+        """Whether the same request can succeed a while later: the server or the service behind it was not up to it."""
+        return self.status >= 500 or self.status in (408, 425, 429)
+
 
 class BadRequest(Problem):
     """400: the request cannot be understood."""

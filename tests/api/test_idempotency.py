@@ -93,6 +93,20 @@ def application(**limits: int) -> tuple[App, Log]:
         async with ctx.transaction() as tx:
             await tx.create(Note(text=f"{text} 2"))
 
+    @app.action("POST /api/journey", allow=anyone, resumes=True)
+    async def journey(ctx: Context, text: str) -> str:
+        log.runs.append("resumed" if ctx.resumed else "begun")
+        if not ctx.resumed:
+            async with ctx.transaction() as tx:
+                await tx.create(Note(text=f"{text} 1"))
+        log.inside.set()
+        if log.fail is not None:
+            raise log.fail
+        if text.startswith("slow") and not ctx.resumed:
+            await log.gate.wait()
+        async with ctx.transaction(as_system=True) as tx:
+            return f"{await tx.count(Note)} by {log.runs[-1]}"
+
     @app.action("POST /api/careless", allow=anyone)
     async def careless(ctx: Context, text: str) -> str:
         try:
@@ -376,6 +390,7 @@ WAYS = {
     "POST /api/careless": ("POST", "/api/careless", {"text": "careless"}, False),
     "POST /api/late": ("POST", "/api/late", {"text": "late"}, False),
     "POST /api/two-steps": ("POST", "/api/two-steps", {"text": "step"}, False),
+    "POST /api/journey": ("POST", "/api/journey", {"text": "far"}, False),
     "PATCH /api/custom/{text}": ("PATCH", "/api/custom/here", None, True),
     "DELETE /api/all": ("DELETE", "/api/all", None, False),
     "POST /api/pay": ("POST", "/api/pay", {"text": "paid"}, True),
@@ -504,6 +519,43 @@ async def test_a_task_that_is_cancelled_after_its_effect_does_it_no_second_time(
     await lapse()
     (await send(t, "POST", "/api/two-steps", {"text": "slow"})).refused("answer_lost")
     assert (log.runs, await texts(t)) == (["steps"], ["slow 1"])
+
+
+async def test_what_was_begun_and_not_answered_is_gone_on_with_at_once(trial: tuple[Trial, Log]) -> None:
+    t, log = trial
+    task = asyncio.create_task(send(t, "POST", "/api/journey", {"text": "slow"}))
+    await log.inside.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (await send(t, "POST", "/api/journey", {"text": "another"})).refused("idempotency_key_reused")
+    resumed = (await send(t, "POST", "/api/journey", {"text": "slow"})).ok()
+    assert resumed.json == "1 by resumed"
+    same(resumed, await send(t, "POST", "/api/journey", {"text": "slow"}))
+    assert (log.runs, await texts(t)) == (["begun", "resumed"], ["slow 1"])
+
+
+async def test_who_goes_on_and_who_began_are_answered_alike(trial: tuple[Trial, Log]) -> None:
+    t, log = trial
+    first = asyncio.create_task(send(t, "POST", "/api/journey", {"text": "slow"}))
+    await log.inside.wait()
+    idempotency = t.app.running.idempotency
+    leaders, idempotency._leaders = idempotency._leaders, {}  # another process knows of none
+    second = (await send(t, "POST", "/api/journey", {"text": "slow"})).ok()
+    idempotency._leaders = leaders
+    log.gate.set()
+    answers = [second, (await first).ok()]
+    assert [answer.json for answer in answers] == ["1 by resumed", "1 by resumed"]
+    assert await texts(t) == ["slow 1"]
+
+
+async def test_what_passes_is_not_the_last_word_on_what_was_begun(trial: tuple[Trial, Log]) -> None:
+    t, log = trial
+    log.fail = Unavailable("The provider is away.")
+    (await send(t, "POST", "/api/journey", {"text": "tea"})).refused("unavailable")
+    log.fail = None
+    assert (await send(t, "POST", "/api/journey", {"text": "tea"})).ok().json == "1 by resumed"
+    assert (log.runs, await texts(t)) == (["begun", "resumed"], ["tea 1"])
 
 
 async def test_where_the_first_one_is_cancelled_before_its_effect_the_next_one_does_it(

@@ -58,7 +58,9 @@ class Action:
     def __init__(
         self, route: str, function: Callable[..., Awaitable[Any]], allow: Condition, status: int | None,
         idempotency_key: Key = "accepted", limit: str = "", expand: Sequence[str] = (), documented: bool = True,
+        resumes: bool = False,
     ) -> None:  # fmt: skip
+        self.resumes = resumes
         self.selection = selection_of(expand)
         self.documented = documented
         self.method, _, self.path = route.partition(" ")

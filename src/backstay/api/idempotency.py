@@ -70,6 +70,8 @@ class Idempotency:
         self._wait = limits.repeat_wait_ms / 1000
         self._log = log
         self._monotonic = monotonic
+        self.resuming: set[str] = set()
+        """The routes that go on with what was begun under a key, where it was not answered: `POST /api/checkout`."""
         self._leaders: dict[tuple[str, str], _Leader] = {}
         self._purged = monotonic()
 
@@ -96,7 +98,7 @@ class Idempotency:
             response = await self._follow(leader, keyed)
             if response is not None:
                 return response
-        return await self._lead(keyed, request, handler)
+        return await self._lead(keyed, request, handler, f"{request.method} {route.path}" in self.resuming)
 
     async def keep(self, request: Request, response: Response) -> None:
         """Keep the answer in the transaction that has just made its effect, before that commits."""
@@ -115,11 +117,11 @@ class Idempotency:
             raise leader.error
         return None if leader.response is None else _replayed(leader.response)
 
-    async def _lead(self, keyed: Keyed, request: Request, handler: Handler) -> Response:
+    async def _lead(self, keyed: Keyed, request: Request, handler: Handler, resumes: bool) -> Response:
         name = keyed.scope, keyed.key
         leader = self._leaders[name] = _Leader(keyed.asked)
         try:
-            leader.response = await self._answer(keyed, request, handler)
+            leader.response = await self._answer(keyed, request, handler, resumes)
         except Exception as error:
             leader.error = error
             raise
@@ -129,14 +131,17 @@ class Idempotency:
         await self._purge()
         return leader.response
 
-    async def _answer(self, keyed: Keyed, request: Request, handler: Handler) -> Response:
-        """Find what was answered, or do it; where another process is doing it, wait for its answer."""
+    async def _answer(self, keyed: Keyed, request: Request, handler: Handler, resumes: bool) -> Response:
+        """Find what was answered, or do it; where another process does it, wait for its answer, or go on with it."""
         end, pause = self._monotonic() + self._wait, 0.02
         while True:
             kept = await self.repeats.find(keyed)
             if kept is None:
                 request.attempt = self.repeats.attempt(keyed)
-                response = await self._first(request.attempt, request, handler)
+                response = await self._first(request.attempt, request, handler, resumes)
+            elif resumes and kept.status is None and kept.asked == keyed.asked:
+                request.attempt = self.repeats.attempt(keyed, resumed=True)
+                response = await self._first(request.attempt, request, handler, resumes)
             else:
                 response = _again(kept, keyed)
             if response is not None:
@@ -146,7 +151,7 @@ class Idempotency:
             await asyncio.sleep(pause if kept is not None else 0)  # who lost the key finds its record at once
             pause = min(pause * 2, 0.5)
 
-    async def _first(self, attempt: Attempt, request: Request, handler: Handler) -> Response | None:
+    async def _first(self, attempt: Attempt, request: Request, handler: Handler, resumes: bool) -> Response | None:
         """Carry the request out; nothing where it turned out that another process has its key."""
         try:
             response = await handler(request)
@@ -154,25 +159,31 @@ class Idempotency:
             if attempt.lost:
                 return None
             if attempt.committed and isinstance(error, Exception):
-                # A part of it is done, so what it was answered is what it will be answered.
+                # A part of it is done, so what it was answered is what it will be answered; but for what passes, where
+                # the same request goes on with the rest.
                 problem = error if isinstance(error, Problem) else Problem()
-                await self._keep_late(attempt, problem_response(problem, request))
+                if not (resumes and problem.passes):
+                    await self._keep_late(attempt, problem_response(problem, request))
             raise
         if attempt.lost:
             return None
         if attempt.committed:
-            if not attempt.answered:
-                await self._keep_late(attempt, response)
+            if not attempt.answered and not await self._keep_late(attempt, response):
+                return None  # somebody was quicker, and theirs is the answer
         elif response.status < 400 and not await self.repeats.add(attempt.keyed, response.status, _packed(response)):
             return None
         return response
 
-    async def _keep_late(self, attempt: Attempt, response: Response) -> None:
-        """Keep an answer after its effect. Where that fails, who asked has it, and who asks again hears it is lost."""
+    async def _keep_late(self, attempt: Attempt, response: Response) -> bool:
+        """Keep an answer after its effect; false where there is one by now.
+
+        Where that fails, who asked has it, and who asks again hears it is lost.
+        """
         try:
-            await attempt.answer_late(response.status, _packed(response))
+            return await attempt.answer_late(response.status, _packed(response))
         except Problem as problem:
             self._log.event("answer_not_kept", why=problem.detail)
+            return True
 
     async def _purge(self) -> None:
         """Once a minute, and at once again while there is more than one purge takes: it never falls behind."""

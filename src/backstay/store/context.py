@@ -67,6 +67,14 @@ class Context:
         return self._address + path
 
     @property
+    def resumed(self) -> bool:
+        """Whether an action that `resumes` is called again: what it did in its first transaction is done.
+
+        The request came again with the same `Idempotency-Key`, and the first one was not answered.
+        """
+        return self._attempt is not None and self._attempt.resumed
+
+    @property
     def me(self) -> Any:
         """The signed-in user, to be compared with. Where nobody is signed in, no comparison with it holds."""
         return whoever(self.engine.schema.user, self.actor)

@@ -24,7 +24,7 @@ class Host(Protocol):
     def action(
         self, route: str, *, allow: Predicate = ..., status: int | None = ...,
         idempotency_key: Literal["accepted", "required"] = ..., limit: str = ..., expand: Sequence[str] = ...,
-        documented: bool = ...,
+        documented: bool = ..., resumes: bool = ...,
     ) -> Declares:  # fmt: skip
         """Serve a function at a route."""
         ...

@@ -39,7 +39,11 @@ _CLAIM = (
     "created_at = excluded.created_at, lease_until = excluded.lease_until, expires_at = excluded.expires_at "
     'WHERE "_repeats".expires_at <= {now} RETURNING 1'
 )
-_ANSWER = 'UPDATE "_repeats" SET status = CAST($3 AS bigint), answer = $4 WHERE scope = $1 AND key = $2'
+# The first answer stays: whoever comes with another one finds that there is one.
+_ANSWER = (
+    'UPDATE "_repeats" SET status = CAST($3 AS bigint), answer = $4 '
+    "WHERE scope = $1 AND key = $2 AND status IS NULL RETURNING 1"
+)
 _PURGE = (
     'DELETE FROM "_repeats" WHERE (scope, key) IN (SELECT scope, key FROM "_repeats" '
     "WHERE expires_at <= {now} ORDER BY expires_at LIMIT CAST($1 AS bigint){unlocked}) RETURNING 1"
@@ -108,9 +112,9 @@ class Repeats:
             bool(lapsed),
         )  # fmt: skip
 
-    def attempt(self, keyed: Keyed) -> Attempt:
-        """One request that goes to do what its key stands for."""
-        return Attempt(self, keyed)
+    def attempt(self, keyed: Keyed, *, resumed: bool = False) -> Attempt:
+        """One request that goes to do what its key stands for; `resumed` where a part of that is done, and kept."""
+        return Attempt(self, keyed, resumed=resumed)
 
     async def claim(self, writing: Writing, keyed: Keyed) -> bool:
         """Write the record of a key in a transaction; false where somebody has it. Waits for who is about to."""
@@ -121,12 +125,12 @@ class Repeats:
         except Unavailable as error:
             raise (in_progress() if error.code == "timeout" else error) from None
 
-    async def answer(self, writing: Writing, keyed: Keyed, status: int, answer: bytes) -> None:
-        """Keep the answer beside the record, in the same transaction or in a later one."""
+    async def answer(self, writing: Writing, keyed: Keyed, status: int, answer: bytes) -> bool:
+        """Keep the answer beside the record, in the same transaction or in a later one; false where there is one."""
         sealed: Any = None
         if len(answer) <= self.largest:
             sealed = self._keys().seal(_ANSWERED, answer, (keyed.scope, keyed.key))
-        await writing.run(self._text(_ANSWER), (keyed.scope, keyed.key, status, sealed))
+        return bool(await writing.run(self._text(_ANSWER), (keyed.scope, keyed.key, status, sealed)))
 
     async def add(self, keyed: Keyed, status: int, answer: bytes) -> bool:
         """Keep the answer to a request that wrote nothing; false where somebody kept one before."""
@@ -150,9 +154,11 @@ class Repeats:
 class Attempt:
     """One request on its way: its first transaction that commits has the record of its key in it."""
 
-    def __init__(self, repeats: Repeats, keyed: Keyed) -> None:
+    def __init__(self, repeats: Repeats, keyed: Keyed, *, resumed: bool = False) -> None:
         self.keyed = keyed
-        self.committed = False
+        self.resumed = resumed
+        """Whether the record was there, of a request that was not answered: what it did first is done."""
+        self.committed = resumed
         self.answered = False
         self.lost = False
         """Whether somebody else has the key."""
@@ -197,11 +203,12 @@ class Attempt:
             await self._repeats.answer(self._writing, self.keyed, status, answer)
             self.answered = True
 
-    async def answer_late(self, status: int, answer: bytes) -> None:
-        """Keep the answer in a transaction of its own, after the one that carried the record."""
+    async def answer_late(self, status: int, answer: bytes) -> bool:
+        """Keep the answer in a transaction of its own, after the one that carried the record; false where one is."""
         async with self._repeats.store.transaction() as writing:
-            await self._repeats.answer(writing, self.keyed, status, answer)
+            first = await self._repeats.answer(writing, self.keyed, status, answer)
         self.answered = True
+        return first
 
     def end(self, *, committed: bool) -> None:
         """The transaction that carried the record is over."""

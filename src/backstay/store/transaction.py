@@ -33,7 +33,7 @@ from backstay.store import rows
 from backstay.store.engine import Engine, Found, as_bytes, content_version
 from backstay.store.port import Broken, Taken, Writing
 from backstay.store.prepared import Prepared, PreparedShape
-from backstay.store.record import canonical, instance, load, said_of, taken, whoever
+from backstay.store.record import canonical, instance, load, reference, said_of, taken, whoever
 from backstay.store.repeat import Attempt, carrying
 from backstay.store.sealing import opened_values, sealed_values
 from backstay.store.whole import Whole
@@ -155,6 +155,14 @@ class Transaction:
     def _acting(self, actor: Actor) -> Transaction:
         """The same transaction with the rights of another actor."""
         return Transaction(self._engine, self._writing, actor, self._hooks, self._new_id, self._whole)
+
+    def ref(self, model: type[M], key: UUID | str | int) -> M:
+        """What stands for the record with this id, to be changed or referred to, without reading it. No round trip.
+
+        >>> async def sold(tx, product_id):
+        ...     await tx.update(tx.ref(Product, product_id), stock=lambda p: p.stock - 1)
+        """
+        return cast(M, reference(self._engine.schema.of(model), key))
 
     # Reading.
 
