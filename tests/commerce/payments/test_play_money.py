@@ -97,7 +97,8 @@ class TestContract(PaymentContract):
 
         methods = {"ok": "pm_ok", "declined": "pm_declined", "insufficient": "pm_insufficient", "confirm": "pm_3ds",
                    "lost": "pm_lost_answer", "never": "pm_timeout"}  # fmt: skip
-        return Stand(one, other, clock, methods, act, message, forge)
+        amounts = [Money(1, "JPY"), Money(1_234_567, "KWD"), euros(99_999_999)]
+        return Stand(one, other, clock, methods, False, amounts, act, message, forge)
 
 
 # Where it is.
@@ -194,6 +195,32 @@ async def test_an_authorization_ends_by_itself_after_a_week(provider: PlayMoney,
     assert answer.until == clock() + timedelta(days=7)
     clock.advance(days=7, seconds=1)
     assert await provider.capture(INTENT, "c", INTENT.amount) == Refused("ended")
+
+
+async def test_who_declines_and_who_confirms_too_late_is_declined(provider: PlayMoney) -> None:
+    for number, answers in enumerate(([False, True], [None, True])):
+        intent = replace(INTENT, id=f"p{number}", method="pm_3ds")
+        asked = await provider.authorize(intent)
+        assert isinstance(asked, ActionNeeded)
+        for confirm in answers:
+            if confirm is None:
+                assert isinstance(await provider.void(intent, "v"), Done)
+            else:
+                await provider.settle(asked.client_secret, confirm=confirm)
+        reason = "not_confirmed" if number == 0 else "ended"
+        assert await provider.authorize(intent) == Declined(reason, asked.reference)
+    assert [state.status for state in await provider.books()] == ["declined", "voided"]
+
+
+async def test_after_a_void_nothing_begins_any_more(provider: PlayMoney) -> None:
+    for method in ("pm_ok", "pm_3ds", "pm_timeout", "pm_lost_answer"):
+        intent = replace(INTENT, id=method, method=method)
+        while isinstance(await provider.void(intent, f"v{method}"), Unknown):
+            pass
+        answers = [await provider.authorize(intent) for _ in range(2)]
+        assert isinstance(answers[-1], Declined)
+        assert answers[-1].reason == "ended"
+    assert {state.status for state in await provider.books()} == {"voided"}
 
 
 # Its page.
@@ -410,6 +437,55 @@ async def test_processes_that_race_on_the_same_keys_charge_once(tmp_path: Path, 
     assert {(state.authorized, state.captured, state.refunded) for state in books} == {(1000, 1000, 900)}
     assert (len(books), refused) == (40, 40)  # 700 fits once, 200 fits once beside it
     assert all(isinstance(state, State) for state in books)
+
+
+VICTIM = """
+import asyncio, sys
+from backstay import Money
+from backstay.commerce.payments.play_money import PlayMoney
+from backstay.commerce.payments.port import Intent
+from backstay.settings import Settings
+from backstay.testing import Clock
+
+async def main():
+    provider, clock = PlayMoney(), Clock()
+    settings = Settings(env="development", data=sys.argv[1], secret_key="only for tests, known to everybody")
+    async with provider.open(settings, None, clock):
+        for number in range(1_000_000):
+            intent = Intent(f"{sys.argv[2]}-{number}", Money(1000, "EUR"), "1", "ada@example.com", "pm_ok")
+            await provider.authorize(intent)
+            await provider.capture(intent, f"c{intent.id}", intent.amount)
+            await provider.refund(intent, f"r{intent.id}", Money(400, "EUR"))
+            print(intent.id, flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_process_that_is_killed_takes_nothing_with_it(tmp_path: Path, opened: Opened, clock: Clock) -> None:
+    acknowledged: list[str] = []
+    for victim in ("a", "b", "c"):
+        process = subprocess.Popen(
+            [sys.executable, "-c", VICTIM, str(tmp_path), victim], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        acknowledged += [process.stdout.readline().strip() for _ in range(20)]
+        process.kill()
+        process.communicate()
+    provider = await opened.provider(tmp_path, clock)
+    books = {state.payment: state for state in await provider.books()}
+    for id in acknowledged:
+        assert (books[id].captured, books[id].refunded, len(books[id].movements)) == (1000, 400, 2)
+    told: list[str] = []
+
+    async def sink(body: bytes, headers: Mapping[str, str]) -> int:
+        told.append(msgspec.json.decode(body)["data"]["payment"])
+        return 200
+
+    await provider.deliver(sink)
+    # Whatever was done is told: a message is put down with what it is about.
+    for id, state in books.items():
+        assert told.count(id) == 1 + len(state.movements)
 
 
 async def test_the_tables_themselves_refuse_more_than_was_captured(provider: PlayMoney) -> None:

@@ -220,7 +220,6 @@ class PlayLedger:
     def void(self, intent: Intent, key: str, now: int) -> Outcome:
         """End a payment; one that is not there is put down as ended, so that it cannot begin later."""
         payment = self.begin(intent, "voided", "ended", now)
-        held = Money(payment.authorized - payment.captured, payment.currency)
 
         def decide() -> Reason | None:
             return "already_captured" if payment.status == "captured" else None
@@ -233,7 +232,7 @@ class PlayLedger:
                 )
                 self._tell("payment.voided", payment.id, payment.reference, "")
 
-        return self._once("void", payment, key, held, now, decide, end)
+        return self._once("void", payment, key, payment.money, now, decide, end)
 
     def first_told(self, table: Literal["payments", "answers"], key: str) -> bool:
         """Whether an answer is told for the first time; from then on it was."""

@@ -1,9 +1,8 @@
 """What a payment provider is to the shop: six questions, and answers that say what is known.
 
 Invariant: an answer that is no answer (nothing came back in time, the connection was lost, a 5xx) is `Unknown`, and
-never a no. Every other answer is final for its key: asked again with the same key and the same values, a provider
-says the same and moves no money again. Nothing here decides by what a webhook says: an event names a payment to look
-up.
+never a no. A key moves money once: asked again with the same key and the same values after a yes, a provider says the
+same yes. Nothing here decides by what a webhook says: an event names a payment to look up.
 
 How a purchase uses it. The payment's row with its id is committed first, then:
 
@@ -12,8 +11,8 @@ How a purchase uses it. The payment's row with its id is committed first, then:
    agrees with the order (`State.disagreements`), then `capture`. `Declined`: release what was reserved. `Unknown`:
    ask again later.
 2. `capture(intent, key, amount)` with a key that was kept before the call. `Unknown`: the same call again, later.
-3. To give up, `void(intent, key)`. Where that is `Done` no money is held and none will be, even where an `authorize`
-   that was given up on still arrives. `Refused` with `already_captured` means: refund.
+3. To give up, `void(intent, key)`, and ask for this payment no more. Where it is `Done` no money is held, and none will
+   be, even where an `authorize` that was given up on still arrives. `Refused` with `already_captured` means: refund.
 4. `refund(intent, key, amount)`, each with a key of its own.
 
 A reconciler calls `lookup(intent)` for whatever was `Unknown` for long, and compares.
@@ -49,7 +48,7 @@ Reason: TypeAlias = Literal[
     "key_reused",  # the key was used with other values
 ]
 Status: TypeAlias = Literal[
-    "absent",  # the provider knows no such payment, now
+    "absent",  # the provider has no such payment, now
     "action_needed",  # the customer has to do something
     "approved",  # the customer did; `authorize` holds the money
     "pending",  # the provider has not decided
@@ -128,7 +127,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """No: nothing moved, and nothing will by this key. `detail` is the provider's own code, for operators."""
+    """No: nothing moved. `detail` is the provider's own code, for operators."""
 
     reason: Reason
     detail: str = ""
@@ -211,7 +210,7 @@ class NotGenuine(Problem):
 class Provider(Protocol):
     """A payment provider. One object is handed to the shop, and serves all of a process.
 
-    None of the methods may be called inside a transaction. Each asks the provider at most twice.
+    None of the methods may be called inside a transaction. Each asks the company once or a few times.
     """
 
     @property
@@ -232,7 +231,7 @@ class Provider(Protocol):
         ...
 
     async def void(self, intent: Intent, key: str) -> Outcome:
-        """End a payment that is not captured, also one that never arrived there; the amount is what was held."""
+        """End a payment that is not captured, also one that never arrived there. The amount is the payment's."""
         ...
 
     async def refund(self, intent: Intent, key: str, amount: Money) -> Outcome:
@@ -240,9 +239,10 @@ class Provider(Protocol):
         ...
 
     async def lookup(self, intent: Intent) -> State | Unknown:
-        """What is true of a payment, changing nothing.
+        """What is true of a payment. Nothing moves by it.
 
-        `absent` is true of now: what was sent and not answered may still arrive. Only `void` makes it final.
+        `absent` is true of now: what was sent and not answered may still arrive. Only `void` makes it final. Where a
+        company cannot be asked for what it may not have, it is `action_needed`, as one that was only begun.
         """
         ...
 
