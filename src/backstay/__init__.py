@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from backstay.errors import Invalid as Invalid
     from backstay.errors import NotFound as NotFound
     from backstay.errors import Problem as Problem
+    from backstay.jobs.failure import Permanent as Permanent
+    from backstay.jobs.failure import StepFailed as StepFailed
+    from backstay.jobs.flow import Flow as Flow
+    from backstay.jobs.flow import Signal as Signal
     from backstay.model.declare import Model as Model
     from backstay.model.declare import User as User
     from backstay.model.fact import Fact as Fact
@@ -76,12 +80,15 @@ if TYPE_CHECKING:
     from backstay.store.exchange import Also as Also
     from backstay.store.exchange import Raw as Raw
     from backstay.store.exchange import Reply as Reply
+    from backstay.store.later import Driven as Driven
     from backstay.store.transaction import Transaction as Transaction
 
 _PLACES = {
     "api.identity": ("Caller",),
     "app": ("App",),
     "errors": ("BadRequest", "Conflict", "Denied", "Invalid", "NotFound", "Problem"),
+    "jobs.failure": ("Permanent", "StepFailed"),
+    "jobs.flow": ("Flow", "Signal"),
     "model.declare": ("Model", "User"),
     "model.fact": ("Fact", "created", "deleted", "fact", "updated"),
     "model.field": ("Index",),
@@ -102,6 +109,7 @@ _PLACES = {
     "plan.limits": ("Limits",),
     "store.context": ("Context",),
     "store.exchange": ("Also", "Raw", "Reply"),
+    "store.later": ("Driven",),
     "store.transaction": ("Transaction",),
 }  # fmt: skip
 _HOMES = {name: room for room, names in _PLACES.items() for name in names}

@@ -37,7 +37,11 @@ from backstay.auth.models import HIDDEN
 from backstay.auth.password import Passwords
 from backstay.auth.tries import Tries
 from backstay.errors import Problem, Unavailable
+from backstay.jobs.flow import Flow
+from backstay.jobs.jobs import Jobs
 from backstay.jobs.outbox import Outbox, Reaction
+from backstay.jobs.schedule import Every
+from backstay.jobs.task import Task, Tasks
 from backstay.jobs.upkeep import Chore, Upkeep
 from backstay.model.declare import Model
 from backstay.model.fact import Fact, UpdateFact
@@ -113,6 +117,8 @@ class App:
         self.hooks = Hooks()
         self.actions: list[Action] = []
         self.reactions: list[Reaction] = []
+        self.tasks = Tasks()
+        self.schedule: list[Every] = []
         self._seeds: list[Callable[..., Awaitable[Any]]] = []
         self.settings: Settings | None = None
         self._running: Running | None = None
@@ -227,6 +233,76 @@ class App:
                 raise ValueError(f'There is a reaction "{known}" already: give one of them a name=.')
             self.declaration.tells(fact)
             self.reactions.append(Reaction(fact, function, known))
+            return function
+
+        return keep
+
+    def job(
+        self, *, name: str = "", attempts: int = 10, priority: int = 0, timeout: float = 60.0
+    ) -> Callable[[F], F]:  # fmt: skip
+        """Declare `async def job(ctx: Context, ...)`, which `tx.enqueue` has done after the commit, in the background.
+
+        Its arguments are JSON and have types. It is done at least once, so it must bear to be done twice: `ctx.key` is
+        the same each time. One that has a `tx: Transaction` instead is one transaction, whose effects are there once.
+        It is tried up to `attempts` times, each for `timeout` seconds, and later each time; then `backstay jobs list`
+        shows it. The highest `priority` comes first. Raises `DeclarationError`, and `ValueError` for a name twice.
+
+        >>> @app.job(attempts=5)
+        ... async def welcome(ctx: Context, note: UUID) -> None: ...
+        """
+
+        def keep(function: F) -> F:
+            self.tasks.add(
+                Task(
+                    function, "job", (Context, Transaction), name=name, attempts=attempts, priority=priority,
+                    timeout=timeout,
+                )
+            )  # fmt: skip
+            return function
+
+        return keep
+
+    def flow(
+        self, *, version: int, name: str = "", attempts: int = 10, priority: int = 0, timeout: float = 60.0
+    ) -> Callable[[F], F]:  # fmt: skip
+        """Declare `async def flow(flow: Flow, ...)`: named steps that go on where they stood, whatever process ends.
+
+        `tx.start_flow` begins it. Raise `version` when its steps change; a start refuses versions that are under way
+        and that the application has no more, so keep the old function beside it, under the same `name`. `attempts` and
+        `timeout` are those of taking steps back, `attempts` that of steps without their own. Raises like `job`.
+
+        >>> @app.flow(version=1)
+        ... async def publish(flow: Flow, note: UUID) -> None: ...
+        """
+
+        def keep(function: F) -> F:
+            self.tasks.add(
+                Task(
+                    function, "flow", Flow, name=name, version=version, attempts=attempts, priority=priority,
+                    timeout=timeout,
+                )
+            )  # fmt: skip
+            return function
+
+        return keep
+
+    def every(
+        self, cron: str, *, zone: str = "UTC", name: str = "", attempts: int = 10, priority: int = 0,
+        timeout: float = 60.0,
+    ) -> Callable[[F], F]:  # fmt: skip
+        """Declare a job that comes round again: `@app.every("0 3 * * *")`, at 3:00 each day.
+
+        It is done once for each time, over all processes, and its runs do not overlap. Times at which no process was
+        there are made up for by one. It has no arguments but, where it wants it, `due: datetime`. Raises like `job`.
+        """
+
+        def keep(function: F) -> F:
+            task = Task(
+                function, "job", (Context, Transaction), name=name, attempts=attempts, priority=priority,
+                timeout=timeout,
+            )  # fmt: skip
+            self.schedule.append(Every.of(task, cron, zone))
+            self.tasks.add(task)
             return function
 
         return keep
@@ -384,10 +460,12 @@ class App:
         self._running = Running(self, settings, store, clock=clock, new_id=new_id, passwords=passwords, wire=wire)
         await self._running.engine.changes.open()
         await self._running.outbox.open()
+        await self._running.jobs.open()
         await self._running.closure.look()
         if background:
             store.listen()
             self._running.outbox.start()
+            self._running.jobs.worker.start()
             self._running.closure.start()
             self._running.upkeep.start()
         for sentence in done:
@@ -400,7 +478,7 @@ class App:
             running, self._running = self._running, None
             await running.upkeep.stop()
             await running.closure.stop()
-            await running.outbox.stop()
+            await asyncio.gather(running.outbox.stop(), running.jobs.worker.stop())
             await running.close()
             await running.store.close()
             await self.mounts.stop()
@@ -483,9 +561,15 @@ class Running:
             tell=lambda reason: self.log.event("outbound_refused", reason=reason),
         )  # fmt: skip
         self.outbox = Outbox(self.engine, app.reactions, lambda: self.context_of(SYSTEM), self.log)
+        self.jobs = Jobs(
+            self.engine, app.tasks, app.schedule, lambda: self.context_of(SYSTEM), self.log, clock, self.new_id,
+            at_once=settings.jobs, days=settings.jobs_days,
+        )  # fmt: skip
+        self.engine.later = self.jobs.desk
         self.closure = Closure(self.engine)
         names, keep = [reaction.name for reaction in app.reactions], timedelta(days=settings.changes_days)
-        self.upkeep = Upkeep(self.engine, names, keep, self.log, [Chore("accounts", self._purge)])
+        chores = [Chore("accounts", self._purge), Chore("jobs", self.jobs.purge)]
+        self.upkeep = Upkeep(self.engine, names, keep, self.log, chores)
         repeats = Repeats(
             store, lambda: self.keys, hours=settings.idempotency_hours, largest=app.limits.max_kept_answer
         )
@@ -513,8 +597,12 @@ class Running:
         serve_pages(router, app.schema, app.actions, app.limits, app.name, app.version, accounts=accounts)
         operators = Operators(settings.metrics_token, settings.metrics_networks, development=settings.development)
         self.health = Health(
-            {"database": self._see_database, "changes": self._see_changes, "reactions": self._see_reactions}, operators
-        )
+            {
+                "database": self._see_database, "changes": self._see_changes, "reactions": self._see_reactions,
+                "jobs": self._see_jobs,
+            },
+            operators,
+        )  # fmt: skip
         self.health.serve(router)
         self.numbers = Numbers(self.metrics, operators, self.engine, self.outbox, self.log)
         self.numbers.serve(router)
@@ -600,7 +688,8 @@ class Running:
         self.health.leaving = self.health.leaving or not relieved
         if not self.front.leaving:
             self.front.leaving = True
-            self._resting = asyncio.get_running_loop().create_task(self.outbox.stop())
+            both = asyncio.gather(self.outbox.stop(), self.jobs.worker.stop())
+            self._resting: asyncio.Future[Any] = both
 
     async def _see_database(self) -> None:
         missing = {entity.table for entity in self.app.schema.entities.values()} - await self.store.names()
@@ -614,6 +703,10 @@ class Running:
     async def _see_reactions(self) -> None:
         if ended := self.outbox.ended():
             raise NotYet(f"{ended} is told nothing more")
+
+    async def _see_jobs(self) -> None:
+        if self.jobs.worker.ended():
+            raise NotYet("no job is taken any more")
 
     def _observe(self, request: Request, status: int, seconds: float, error: BaseException | None) -> None:
         self.metrics.request(request.method, request.route, status, seconds)

@@ -48,6 +48,15 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
         "changes_days",
         "How many days the change log is kept; what a reaction has still to read stays longer.",
     ),
+    "BACKSTAY_JOBS": (
+        "jobs",
+        "How many jobs and flows one process runs at once; 0 where `backstay worker` runs them apart.",
+    ),
+    "BACKSTAY_JOBS_DAYS": ("jobs_days", "How many days jobs and flows are remembered that have ended well."),
+    "BACKSTAY_FAILPOINTS": (
+        "failpoints",
+        "For tests, in development alone: where the process fails, such as `buy.authorize.call=crash_after`.",
+    ),
     "BACKSTAY_ACCEPT": (
         "accept",
         "What `backstay doctor` finds unsafe and you accept, comma between: `open-changes, database-tls`.",
@@ -124,6 +133,9 @@ class Settings:
     access_minutes: int = 15
     idempotency_hours: int = 24
     changes_days: int = 30
+    jobs: int = 10
+    jobs_days: int = 30
+    failpoints: str = ""
     accept: tuple[str, ...] = ()
     public_url: str = ""
     cors_origins: tuple[str, ...] = ()
@@ -179,6 +191,10 @@ def read_settings(environment: Mapping[str, str] | None = None, *, folder: str =
         raise ValueError("BACKSTAY_IDEMPOTENCY_HOURS must be at least 24.")
     if settings.changes_days < 1:
         raise ValueError("BACKSTAY_CHANGES_DAYS must be at least 1.")
+    if settings.jobs_days < 1:
+        raise ValueError("BACKSTAY_JOBS_DAYS must be at least 1.")
+    if settings.failpoints and not settings.development:
+        raise ValueError("BACKSTAY_FAILPOINTS is for development: production does not fail on purpose.")
     if settings.secret_key and len(settings.secret_key) < SHORTEST_SECRET:
         raise ValueError(f"SECRET_KEY must have at least {SHORTEST_SECRET} characters.")
     if not settings.development and settings.secret_key and len(set(settings.secret_key)) < VARIED_SECRET:

@@ -268,6 +268,14 @@ class Trial:
         """
         return await self.app.running.outbox.drain()
 
+    async def work(self) -> int:
+        """Do the jobs that are due by the clock of the trial, and go on with its flows; returns how many there were.
+
+        Also what comes round again and is due. What failed is tried again when the clock has come to it: a second
+        later, then two, four, and so on.
+        """
+        return await self.app.running.jobs.worker.drain()
+
     async def facts(self, *, behind: int = 0) -> list[Change]:
         """What has become true, in order: everything in the change log behind a position."""
         await self._store.settle()

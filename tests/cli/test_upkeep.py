@@ -131,7 +131,7 @@ def test_upkeep_is_done_and_told(desk: Desk) -> None:
     told = desk.run("db", "maintain", str(desk.file), "--vacuum", "--json")
     assert told.exit_code == 0, told.output
     assert [(one["chore"], one["failed"]) for one in json.loads(told.output)] == [
-        ("changes", False), ("accounts", False), ("database", False),
+        ("changes", False), ("accounts", False), ("jobs", False), ("database", False),
     ]  # fmt: skip
     assert "database" in desk.run("db", "maintain", str(desk.file)).output
     checked = desk.run("db", "check", str(desk.file))

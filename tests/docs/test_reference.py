@@ -134,8 +134,8 @@ def test_every_member_of_app_context_and_transaction_is_documented() -> None:
     text = _text("python.md")
     for title, kind, short, internal in (
         ("`App`", backstay.App, "app", {"running", "seed_if_empty", "__call__"}),
-        ("`Context`", backstay.Context, "ctx", set()),
-        ("`Transaction`", backstay.Transaction, "tx", {"begin", "hold", "read_one", "within", "write"}),
+        ("`Context`", backstay.Context, "ctx", {"under"}),
+        ("`Transaction`", backstay.Transaction, "tx", {"begin", "hold", "read_one", "within", "write", "writing"}),
     ):
         said = section(REFERENCE / "python.md", title)
         members = {name for name in vars(kind) if not name.startswith("_")} - internal
@@ -143,7 +143,7 @@ def test_every_member_of_app_context_and_transaction_is_documented() -> None:
         if short == "app":
             shown |= set(re.findall(r"`(after_[a-z]+|before_[a-z]+)`", said))
         if short == "ctx":
-            members |= {"actor", "accounts"}
+            members |= {"actor", "accounts", "key"}
         assert shown == members, title
     assert "## `App`" in text
 

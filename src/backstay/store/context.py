@@ -1,15 +1,25 @@
-"""What an action, and later a job or a reaction, is handed: who is asking, and a way to begin a transaction."""
+"""What an action, a job, a step or a reaction is handed: who is asking, and a way to begin a transaction.
+
+Invariant: what runs under a lease commits nothing after it has lost it: each of its transactions looks at the lease
+last, and keeps it from others until it has committed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import copy
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Protocol
+from uuid import UUID
 
 from backstay.net.http import HTTP
 from backstay.plan.actor import Actor
 from backstay.store.engine import Engine
+from backstay.store.inside import refuse_inside
+from backstay.store.later import Driven
+from backstay.store.port import Writing
 from backstay.store.record import whoever
 from backstay.store.repeat import Attempt
 from backstay.store.transaction import Hooks, Transaction
@@ -43,6 +53,18 @@ class Context:
         self._attempt = attempt
         self._address = address
         self._http = http
+        self._hold: Callable[[Writing], Awaitable[None]] | None = None
+        self.key = ""
+        """What is done here, the same each time it is tried: hand it to a provider as its idempotency key.
+
+        The id of a job, the id of a flow with the name of its step; empty elsewhere.
+        """
+
+    def under(self, key: str, hold: Callable[[Writing], Awaitable[None]]) -> Context:
+        """The same for what runs under a lease; `hold` raises inside a transaction where that is lost."""
+        other = copy.copy(self)
+        other.key, other._hold = key, hold
+        return other
 
     @property
     def http(self) -> HTTP:
@@ -92,3 +114,39 @@ class Context:
         actor = replace(self.actor, system=True) if as_system else self.actor
         async with Transaction.begin(self.engine, actor, self._hooks, self._new_id, self._attempt) as tx:
             yield tx
+            if self._hold is not None:
+                await self._hold(tx.writing)
+
+    async def enqueue(
+        self, job: Callable[..., Any], *, delay: timedelta | None = None, unique: str | None = None,
+        order_key: str | None = None, priority: int | None = None, **arguments: Any,
+    ) -> str:  # fmt: skip
+        """Have a job done, in a transaction of its own: see `tx.enqueue`. Three round trips."""
+        async with self.transaction() as tx:
+            return await tx.enqueue(
+                job, delay=delay, unique=unique, order_key=order_key, priority=priority, **arguments
+            )
+
+    async def start_flow(
+        self, flow: Callable[..., Any], *, id: UUID | str = "", driven: bool = False, order_key: str | None = None,
+        **arguments: Any,
+    ) -> str:  # fmt: skip
+        """Begin a flow, in a transaction of its own: see `tx.start_flow`. Three round trips."""
+        async with self.transaction() as tx:
+            return await tx.start_flow(flow, id=id, driven=driven, order_key=order_key, **arguments)
+
+    async def signal(self, flow_id: UUID | str, name: str, data: Any = None) -> bool:
+        """Tell a flow something, in a transaction of its own: see `tx.signal`. Four round trips."""
+        async with self.transaction() as tx:
+            return await tx.signal(flow_id, name, data)
+
+    async def drive(self, flow_id: UUID | str, *, patience: timedelta = timedelta(0)) -> Driven:
+        """Go on with a flow now, here, as far as it goes, and say how far that is. Not inside a transaction.
+
+        Where somebody else is on it, they are waited for with this `patience`, holding nothing; then it is `held`.
+        Whoever stops waiting stops nothing: what was begun goes on. Raises `NotFound` where there is no such flow.
+        """
+        refuse_inside("Driving a flow")
+        if self.engine.later is None:
+            raise RuntimeError("Nothing is done later here: the application has not been started.")
+        return await self.engine.later.drive(str(flow_id), patience.total_seconds())

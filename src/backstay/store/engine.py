@@ -23,6 +23,7 @@ from backstay.plan.tree import ListRoot, OneRoot
 from backstay.plan.write import plan_guard, plan_stored, shape_key, shape_of
 from backstay.store.changes import ChangeLog
 from backstay.store.keyring import KeyRing, no_keys
+from backstay.store.later import Later
 from backstay.store.port import Store, Writing
 from backstay.store.prepared import EntityWrites, Prepared, PreparedShape, prepare
 from backstay.store.sealing import marks_of, open_texts
@@ -81,6 +82,8 @@ class Engine:
         self.keys = keys or no_keys
         self.writes = EntityWrites(store.dialect)
         self.changes = ChangeLog(store)
+        self.later: Later | None = None
+        """What does what own code puts off; set where the application is put together."""
         self._remembered: dict[Any, Any] = {}
         self._followers: dict[str, list[tuple[Entity, Field]]] = {}
 

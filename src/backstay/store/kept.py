@@ -175,6 +175,89 @@ def imports(metadata: sa.MetaData, dialect: str) -> None:
     )  # fmt: skip
 
 
+def jobs(metadata: sa.MetaData, dialect: str) -> None:
+    """What is to be done later, and the flows that are under way (`store/queue.py`); times are microseconds.
+
+    `due` is when there is next something to do about it: run it, take it from a process that is gone, wake it, or,
+    where it has ended, forget it. `holds` is the order key while it runs, so that no two of one key run at once.
+    """
+    text, number = _kinds(dialect)
+    if dialect == "sqlite":
+        places = [sa.Column("number", sa.Integer, primary_key=True, autoincrement=True)]
+    else:
+        places = [sa.Column("number", sa.BigInteger, sa.Identity(always=True), primary_key=True)]
+    table = sa.Table(
+        "_jobs", metadata, *places,
+        sa.Column("id", text, nullable=False),
+        sa.Column("task", text, nullable=False),
+        sa.Column("arguments", text, nullable=False),
+        sa.Column("state", text, nullable=False),
+        sa.Column("rank", number, nullable=False),
+        sa.Column("due", number),
+        sa.Column("attempts", number, nullable=False, server_default=sa.text("0")),
+        sa.Column("losses", number, nullable=False, server_default=sa.text("0")),
+        sa.Column("fence", number, nullable=False, server_default=sa.text("0")),
+        sa.Column("unique_key", text),
+        sa.Column("order_key", text),
+        sa.Column("holds", text),
+        sa.Column("reason", text, nullable=False, server_default=sa.text("''")),
+        sa.Column("code", text, nullable=False, server_default=sa.text("''")),
+        sa.Column("result", text),
+        sa.Column("created_at", number, nullable=False),
+        sqlite_strict=True, sqlite_autoincrement=True,
+    )  # fmt: skip
+    sa.Index("uq__jobs_id", table.c.id, unique=True)
+    sa.Index("uq__jobs_unique_key", table.c.task, table.c.unique_key, unique=True)
+    sa.Index("uq__jobs_holds", table.c.holds, unique=True)
+    sa.Index("ix__jobs_rank", table.c.state, table.c["rank"], table.c.number)
+    sa.Index("ix__jobs_due", table.c.state, table.c.due)
+    sa.Index("ix__jobs_order_key", table.c.order_key, table.c.number)
+
+
+def steps(metadata: sa.MetaData, dialect: str) -> None:
+    """The journals of flows: what each step was given and what came of it (`store/journal.py`)."""
+    text, number = _kinds(dialect)
+    sa.Table(
+        "_steps", metadata,
+        sa.Column("flow", text, primary_key=True),
+        sa.Column("name", text, primary_key=True),
+        sa.Column("place", number, nullable=False),
+        sa.Column("state", text, nullable=False),
+        sa.Column("inputs", text, nullable=False),
+        sa.Column("result", text),
+        sa.Column("reason", text, nullable=False, server_default=sa.text("''")),
+        sa.Column("code", text, nullable=False, server_default=sa.text("''")),
+        sa.Column("until", number),
+        sa.Column("at", number, nullable=False),
+        sqlite_strict=True,
+    )  # fmt: skip
+
+
+def signals(metadata: sa.MetaData, dialect: str) -> None:
+    """What flows were told, until they are forgotten with them (`store/journal.py`)."""
+    text, number = _kinds(dialect)
+    sa.Table(
+        "_signals", metadata,
+        sa.Column("flow", text, primary_key=True),
+        sa.Column("name", text, primary_key=True),
+        sa.Column("data", text, nullable=False),
+        sa.Column("at", number, nullable=False),
+        sqlite_strict=True,
+    )  # fmt: skip
+
+
+def schedules(metadata: sa.MetaData, dialect: str) -> None:
+    """When what is done again and again is next due (`store/timetable.py`)."""
+    text, number = _kinds(dialect)
+    sa.Table(
+        "_schedules", metadata,
+        sa.Column("name", text, primary_key=True),
+        sa.Column("cron", text, nullable=False),
+        sa.Column("due", number, nullable=False),
+        sqlite_strict=True,
+    )  # fmt: skip
+
+
 def _kinds(dialect: str) -> tuple[Any, Any]:
     return (sa.Text, sa.Integer) if dialect == "sqlite" else (sa.Text(collation="C"), sa.BigInteger)
 
@@ -190,5 +273,9 @@ KEPT: tuple[Callable[[sa.MetaData, str], None], ...] = (
     repeats,
     rates,
     imports,
+    jobs,
+    steps,
+    signals,
+    schedules,
 )
 """Each adds one table to the metadata of a database, by the name of its dialect."""

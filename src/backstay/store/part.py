@@ -33,6 +33,23 @@ class Host(Protocol):
         """Run a function after a fact has become true."""
         ...
 
+    def job(self, *, name: str = ..., attempts: int = ..., priority: int = ..., timeout: float = ...) -> Declares:
+        """Run a function after the commit that wants it."""
+        ...
+
+    def every(
+        self, cron: str, *, zone: str = ..., name: str = ..., attempts: int = ..., priority: int = ...,
+        timeout: float = ...,
+    ) -> Declares:  # fmt: skip
+        """Run a function again and again."""
+        ...
+
+    def flow(
+        self, *, version: int, name: str = ..., attempts: int = ..., priority: int = ..., timeout: float = ...
+    ) -> Declares:  # fmt: skip
+        """Run a function of steps that goes on where it stood."""
+        ...
+
     def before_create(self, model: type[Any]) -> Declares:
         """Run a function before a record is added."""
         ...

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 from uuid import UUID
@@ -31,6 +32,7 @@ from backstay.plan.tree import Check, Members, WritePlan
 from backstay.plan.write import filled_by_table, parse_field, plan_write
 from backstay.store import rows
 from backstay.store.engine import Engine, Found, as_bytes, content_version
+from backstay.store.later import Later, Wish
 from backstay.store.port import Broken, Taken, Writing
 from backstay.store.prepared import Prepared, PreparedShape
 from backstay.store.record import canonical, instance, load, reference, said_of, taken, whoever
@@ -134,6 +136,11 @@ class Transaction:
         tx = cls(engine, writing, actor, hooks, new_id)
         yield tx
         await tx._whole.end()
+
+    @property
+    def writing(self) -> Writing:
+        """The transaction of the database itself, for what is no record: for Backstay's own tables."""
+        return self._writing
 
     @property
     def me(self) -> Any:
@@ -282,6 +289,51 @@ class Transaction:
         if not found:
             raise NotFound(f"There is no such {entity.name}.")
         await self._writer.tell(entity, str(key), fact.name, found[0][1])
+
+    # What happens later.
+
+    async def enqueue(
+        self, job: Callable[..., Any], *, delay: timedelta | None = None, unique: str | None = None,
+        order_key: str | None = None, priority: int | None = None, **arguments: Any,
+    ) -> str:  # fmt: skip
+        """Have a job done after this transaction has committed, and never if it does not; returns its id.
+
+        `await tx.enqueue(send_receipt, order=order.id, unique=f"receipt:{order.id}")`. Of one `unique` there is one:
+        where there is one already, nothing is added and its id is returned. Jobs with one `order_key` are done one
+        after another. Raises `TypeError` for arguments that the job does not take. One round trip.
+        """
+        return await self._later.enqueue(self._putting_off(), job, arguments, Wish(delay, unique, order_key, priority))
+
+    async def start_flow(
+        self, flow: Callable[..., Any], *, id: UUID | str = "", driven: bool = False, order_key: str | None = None,
+        **arguments: Any,
+    ) -> str:  # fmt: skip
+        """Begin a flow once this transaction has committed, and never if it does not; returns its id.
+
+        `await tx.start_flow(buy, order=order.id, id=order.id)`. Where there is one with this id already, nothing is
+        begun. A worker goes on with it at once, but leaves one that is `driven` to whoever has begun it: call
+        `ctx.drive` after the commit. Raises `TypeError` for arguments that the flow does not take. One round trip.
+        """
+        wish = Wish(order_key=order_key)
+        return await self._later.start(self._putting_off(), flow, arguments, str(id), wish, driven=driven)
+
+    async def signal(self, flow_id: UUID | str, name: str, data: Any = None) -> bool:
+        """Tell a flow something that it waits for, or will wait for, if this transaction commits.
+
+        Returns whether there is such a flow and it has not ended. The first signal of a name counts. Two round trips.
+        """
+        return await self._later.signal(self._putting_off(), str(flow_id), name, data)
+
+    @property
+    def _later(self) -> Later:
+        if self._engine.later is None:
+            raise RuntimeError("Nothing is done later here: the application has not been started.")
+        return self._engine.later
+
+    def _putting_off(self) -> Writing:
+        """Where it is written what happens later; whoever does it is told when this has committed."""
+        self._writer.wrote = True
+        return self._writing
 
     async def write(self, ask: Create | Update | Delete) -> Any:
         """Carry out one change; returns the id of the record. The one road for clients and own code alike.

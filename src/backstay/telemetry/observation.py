@@ -51,6 +51,16 @@ EVENTS: dict[str, Event] = {
         ("reaction", "record", "position", "error"),
     ),
     "reactions_wait": Event("warning", "The database is away; reactions are told later.", ("reaction", "error")),
+    "job_failed": Event("warning", "A job or a step of a flow failed; it is tried again later.",
+                        ("job", "id", "attempts", "error")),
+    "job_given_up": Event(
+        "error", "A job or a flow was given up on: `backstay jobs show` says why.", ("job", "id", "error"),
+    ),
+    "flow_undone": Event("info", "A flow failed, and all its steps were taken back.", ("flow", "id", "error")),
+    "undo_given_up": Event(
+        "error", "A step of a flow could not be taken back: `backstay jobs show` says why.", ("flow", "step", "error"),
+    ),
+    "jobs_wait": Event("warning", "The database is away; jobs are done when it is back.", ("error",)),
     "upkeep": Event("info", "A chore of the upkeep did something.", ("chore", "did", "seconds")),
     "upkeep_failed": Event("error", "A chore of the upkeep failed; it is done again next time.", ("chore", "error")),
     "upkeep_waits": Event("warning", "The database is away; the upkeep is done when it is back.", ("error",)),

@@ -1,0 +1,63 @@
+"""What own code says of things that are to happen later, in the transaction that makes them true or not.
+
+What does them lies above the store, and is handed in where the application is put together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal, Protocol, TypeAlias
+
+from backstay.store.port import Writing
+
+FlowState: TypeAlias = Literal["done", "waiting", "later", "ready", "held", "undone", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How a job is to be done: after a delay, once for a key, in order with others of a key, how urgently."""
+
+    delay: timedelta | None = None
+    unique: str | None = None
+    order_key: str | None = None
+    priority: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Driven:
+    """How far a flow has come.
+
+    - `done`: `result` is what its function returned.
+    - `waiting`: for a signal. `later`: a step failed and is tried again. `ready`: somebody will go on with it.
+    - `held`: somebody else is on it just now.
+    - `undone`: it failed because of `reason`, with the `code` of a problem, and all of it was taken back.
+    - `failed`: it failed, and a person has to look: `backstay jobs show`.
+    - `cancelled`: a person has ended it, and all of it was taken back.
+    """
+
+    id: str
+    state: FlowState
+    result: Any = None
+    reason: str = ""
+    code: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.state in ("done", "undone", "failed", "cancelled")
+
+
+class Later(Protocol):
+    """What keeps and does what is to happen later."""
+
+    async def enqueue(
+        self, writing: Writing, job: Callable[..., Any], arguments: Mapping[str, Any], wish: Wish
+    ) -> str: ...
+    async def start(
+        self, writing: Writing, flow: Callable[..., Any], arguments: Mapping[str, Any], key: str, wish: Wish,
+        *, driven: bool,
+    ) -> str: ...  # fmt: skip
+    async def signal(self, writing: Writing, flow: str, name: str, data: Any) -> bool: ...
+    async def drive(self, flow: str, patience: float) -> Driven: ...
