@@ -20,6 +20,7 @@ from backstay.api.cors import Cors
 from backstay.api.credentials import Credentials
 from backstay.api.cursor import Cursors
 from backstay.api.explaining import Explaining
+from backstay.api.graphql import GraphQL
 from backstay.api.health import Health, NotYet
 from backstay.api.http import Front, Receive, Request, Response, Router, Scope, Send
 from backstay.api.idempotency import Idempotency
@@ -579,6 +580,9 @@ class Running:
         for entity in app.schema.by_plural().values():
             Resource(entity, self.engine, cursors, self.write).serve(router)
         Batch(app.schema.by_plural().values(), app.limits, self.write).serve(router)
+        introspection = settings.introspection or settings.development
+        self.graphql = GraphQL(self.engine, cursors, introspection=introspection)
+        self.graphql.serve(router)
         for action in app.actions:
             action.serve(router, self.engine, self.context, self.write, askers)
             if action.resumes:

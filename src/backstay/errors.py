@@ -40,6 +40,9 @@ CODES: dict[str, Code] = {
     "webhook_not_genuine": Code(
         400, "Not genuine", "Sign the message with the secret of this address, and send it within five minutes."
     ),
+    "introspection_off": Code(
+        400, "No introspection", "Set BACKSTAY_INTROSPECTION, or read the schema where it was made."
+    ),
     "too_expensive": Code(400, "Too expensive", "Ask for less: fewer levels, smaller limits, fewer conditions."),
     "not_signed_in": Code(401, "Not signed in", "Sign in and send the access token."),
     "invalid_token": Code(401, "Invalid token", "Sign in again; the token is unknown, ended or expired."),
@@ -50,7 +53,7 @@ CODES: dict[str, Code] = {
     "not_for_keys": Code(403, "Not for API keys", "Sign in as a person: keys manage no accounts."),
     "not_found": Code(404, "Not found", "Check the address; what you may not see is not found either."),
     "method_not_allowed": Code(405, "Method not allowed", "Use one of the methods in the `Allow` header."),
-    "not_acceptable": Code(406, "Not acceptable", "Accept application/json."),
+    "not_acceptable": Code(406, "Not acceptable", "Accept one of the types that are named."),
     "request_timeout": Code(408, "Too slow", "Send the whole request within the time allowed."),
     "conflict": Code(409, "Conflict", "Read the current state and decide again."),
     "not_unique": Code(409, "Already taken", "Choose another value for the fields named."),

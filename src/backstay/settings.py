@@ -110,6 +110,10 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
         "slow_statement_ms",
         "From how many milliseconds a statement is a `slow_statement` in the log; 0 tells of none.",
     ),
+    "BACKSTAY_INTROSPECTION": (
+        "introspection",
+        "`true` lets clients ask `/graphql` for its schema; in development they always may.",
+    ),
     "BACKSTAY_CONNECTIONS": ("connections", "How many connections one process holds to PostgreSQL."),
 }
 """Every variable that is read: the setting it fills and what it is for. The settings page is made from it."""
@@ -150,6 +154,7 @@ class Settings:
     metrics_networks: tuple[str, ...] = ()
     slow_statement_ms: int = 500
     connections: int = 8
+    introspection: bool = False
 
     @property
     def development(self) -> bool:
@@ -331,6 +336,12 @@ def _forwarded(text: str) -> str:
     return text
 
 
+def _switch(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"it is true or false, not {text!r}.")
+    return text.lower() == "true"
+
+
 def _each(read: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
     """A list with commas between, each of it read."""
     return lambda text: tuple(read(part.strip()) for part in text.split(",") if part.strip())
@@ -344,6 +355,7 @@ _READ: dict[str, Callable[[str], object]] = {
     "trusted_proxies": _each(_network),
     "metrics_networks": _each(_operators),
     "forwarded_header": _forwarded,
+    "introspection": _switch,
 }
 """How the settings are read that are more than a text or a number."""
 

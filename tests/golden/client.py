@@ -75,6 +75,27 @@ async def send(
     return Reply(start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, rest[0]["body"])
 
 
+async def post(app: Callable[..., Awaitable[None]], path: str, body: Any, token: str | None) -> Reply:
+    """A body of JSON and the reply to it."""
+    text = json.dumps(body).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(text)).encode()),
+               (b"accept", b"application/graphql-response+json")]  # fmt: skip
+    if token is not None:
+        headers.append((b"authorization", f"Bearer {token}".encode()))
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b""}
+    sent: list[Mapping[str, Any]] = []
+
+    async def receive() -> Mapping[str, Any]:
+        return {"type": "http.request", "body": text, "more_body": False}
+
+    async def collect(message: Mapping[str, Any]) -> None:
+        sent.append(message)
+
+    await app(scope, receive, collect)
+    start, *rest = sent
+    return Reply(start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, rest[0]["body"])
+
+
 async def turn_to(app: Callable[..., Awaitable[None]], asked: Asked, token: str | None) -> str | None:
     """The cursor of the page that is meant; nothing for the first."""
     cursor = None

@@ -13,10 +13,8 @@ import pytest
 import pytest_asyncio
 
 from backstay import App
-from backstay.api.cursor import Cursors
-from backstay.api.graphql import Documents
 from backstay.plan.actor import SYSTEM, Actor
-from backstay.settings import Settings, secret_of
+from backstay.settings import Settings
 from backstay.store.transaction import Hooks, Transaction
 from tests.golden.driver import Driver
 from tests.golden.shop import NOW, PEOPLE, STAFF, key, make_app, rows
@@ -42,7 +40,6 @@ class Door:
     driver: Driver
     tokens: dict[str, str | None]
     actors: dict[str, Actor]
-    documents: Documents
 
 
 async def open_shop(database: str, url: str) -> Door:
@@ -63,8 +60,7 @@ async def open_shop(database: str, url: str) -> Door:
             assert pair is not None
             tokens[spelled] = pair.access_token
             actors[spelled] = Actor(person, frozenset([STAFF] if spelled == "staff" else []))
-    documents = Documents(app.schema, app.limits, Cursors(secret_of(settings)))
-    return Door(database, app, Driver(running.store.inner), tokens, actors, documents)
+    return Door(database, app, Driver(running.store.inner), tokens, actors)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -44,6 +44,7 @@ from backstay.plan.tree import (
     Records,
     RootPlan,
     Rows,
+    Said,
     Source,
     Test,
     TotalOf,
@@ -169,8 +170,11 @@ class _Printer:
             case Leaf(value, kind, currency):
                 beside = f" with {self.expr(currency)}" if currency is not None else ""
                 return [f"{self.expr(value)}{beside} as {_kind_name(kind)}"]
+            case Said(text):
+                return [f"the text {text}"]
             case Record(items, present):
-                lines = [f"record{f' where t{present.scope} is there' if present is not None else ''}"]
+                there = f"t{present.scope}" if isinstance(present, Column) else "it"
+                lines = [f"record{f' where {there} is there' if present is not None else ''}"]
                 for name, part in items:
                     first, *rest = self.output(part)
                     lines += [f"{_STEP}{f'{name}: ' if self._aliases else ''}{first}", *_indented(rest)]

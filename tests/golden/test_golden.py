@@ -17,12 +17,10 @@ from typing import Any
 
 import pytest
 
-from backstay.api.graphql import render_problem
-from backstay.errors import Problem
 from backstay.plan.bind import bind
 from backstay.store.engine import Engine
 from backstay.store.sql import Statement
-from tests.golden.client import Reply, parse_rest, send, turn_to
+from tests.golden.client import Reply, parse_rest, post, send, turn_to
 from tests.golden.conftest import Door
 from tests.golden.printing import joined, print_plan, print_statement
 from tests.golden.summary import SPENT
@@ -91,7 +89,8 @@ async def test_question(question: str, doors: list[Door], rewriting: bool, recor
         if document.exists():
             door.driver.clear()
             await check_graphql(door, document.read_text(), actor, asked.page, planned, reply)
-            assert door.driver.data[-1:] == data
+            if door.database == "sqlite" or "endCursor" not in document.read_text():
+                assert door.driver.data[-1:] == data  # with cursors each row brings its keys, where REST needs the last
             assert len(door.driver.data) == len(data) * asked.page
         spent += [(door.database, "questions", 1), (door.database, "refused", refused),
                   (door.database, "data", len(data)), (door.database, "sessions", len(sessions))]  # fmt: skip
@@ -128,15 +127,20 @@ async def check_graphql(door: Door, text: str, actor: str, page: int, planned: P
     """The document gives the same plan and the same answer as REST gave; `$after` takes it to the page."""
     after: str | None = None
     for _ in range(page - 1):
-        answer, _ = await ask_graphql(door, text, actor, after)
+        found, _ = await ask_graphql(door, text, actor, after)
+        (answer,) = found["data"].values()
         after = answer["pageInfo"]["endCursor"]
         assert after is not None
-    answer, again = await ask_graphql(door, text, actor, after)
-    assert again.bare == planned.bare
-    if isinstance(answer, Problem):
-        assert json.loads(render_problem(answer))["errors"][0]["extensions"]["code"] == reply.parsed["code"]
+    found, again = await ask_graphql(door, text, actor, after)
+    assert again.bare == planned.bare, found
+    if reply.status in (400, 401, 403):
+        (error,) = found["errors"]
+        assert error["extensions"]["code"] == reply.parsed["code"]
         assert planned.texts == []
-    elif reply.status == 404:
+        assert not any(found.get("data", {}).values())
+        return
+    (answer,) = found["data"].values()
+    if reply.status == 404:
         assert answer is None
     elif isinstance(answer, list):
         assert reply.parsed == {"data": [{**plain.pop("group", {}), **plain} for plain in map(snake, answer)]}
@@ -150,16 +154,12 @@ async def check_graphql(door: Door, text: str, actor: str, page: int, planned: P
 
 
 async def ask_graphql(door: Door, text: str, actor: str, after: str | None) -> tuple[Any, Planned]:
-    """What the one root of a document answers, or how it is refused; and the plans that were run."""
-    engine, who = door.app.running.engine, door.actors[actor]
-    with watching(engine) as planned:
-        try:
-            question = door.documents.parse(text, {"after": after}, actor=who)
-            found = await engine.read(question.ask, who)
-        except Problem as problem:
-            return problem, planned
-    (answer,) = json.loads(door.documents.render(question, found, who))["data"].values()
-    return answer, planned
+    """What a document answers through the whole front, and the plans that were run."""
+    with watching(door.app.running.engine) as planned:
+        variables = {"after": after} if "$after" in text else {}
+        reply = await post(door.app, "/graphql", {"query": text, "variables": variables}, door.tokens[actor])
+    assert reply.status in (200, 400), reply.body
+    return reply.parsed, planned
 
 
 def snake(value: Any) -> Any:

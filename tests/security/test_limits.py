@@ -84,6 +84,7 @@ ELSEWHERE = {
     "max_body_seconds": "tests/api/test_deadline.py", "max_bodies": "tests/api/test_body.py",
     "max_kept_answer": "tests/api/test_idempotency.py", "repeat_wait_ms": "tests/api/test_idempotency.py",
     "max_roots": "tests/api/test_graphql.py", "document_tokens": "tests/api/test_graphql.py",
+    "document_width": "tests/api/test_graphql_door.py", "document_aliases": "tests/api/test_graphql_door.py",
     "document_length": "tests/api/test_graphql.py", "document_depth": "tests/api/test_graphql.py",
     "max_outbound_seconds": "tests/net/test_http.py", "max_outbound_connect_seconds": "tests/net/test_http.py",
     "max_outbound_body": "tests/net/test_http.py", "max_outbound_headers": "tests/net/test_http.py",

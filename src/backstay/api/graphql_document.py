@@ -20,13 +20,15 @@ from graphql.language import (
     FieldNode,
     FloatValueNode,
     FragmentDefinitionNode,
+    FragmentSpreadNode,
+    InlineFragmentNode,
     IntValueNode,
     ListValueNode,
     Node,
     NonNullTypeNode,
     ObjectValueNode,
     OperationDefinitionNode,
-    OperationType,
+    SelectionSetNode,
     StringValueNode,
     ValueNode,
     VariableNode,
@@ -35,6 +37,7 @@ from graphql.language import (
 from backstay.errors import BadRequest, nearest
 
 SHAPING = ("orderBy", "groupBy")
+PAGING = ("after", "before")
 _SEALED = ("where", "orderBy", "search")
 PLAIN = {str, int, float}
 ABSENT: Any = object()
@@ -43,8 +46,10 @@ ABSENT: Any = object()
 class Document:
     """A parsed document: the operation to run, and which of its variables do more than bring a value."""
 
-    def __init__(self, number: int, parsed: DocumentNode, name: str | None) -> None:
+    def __init__(self, number: int, text: str, parsed: DocumentNode, name: str | None) -> None:
         self.number = number
+        self.text = text
+        self.parsed = parsed
         self.fragments: dict[str, FragmentDefinitionNode] = {}
         operations: list[OperationDefinitionNode] = []
         for definition in parsed.definitions:
@@ -55,8 +60,9 @@ class Document:
             else:
                 raise BadRequest("A document asks: it defines operations and fragments, no types.")
         self.operation = _chosen(operations, name)
-        if self.operation.operation is not OperationType.QUERY:
-            raise BadRequest(f"This document is a {self.operation.operation.value}, and only queries are read here.")
+        self.kind = self.operation.operation
+        self.root_names = frozenset(self._names_in(self.operation.selection_set, set()))
+        """The names of all fields of `Query` or `Mutation` that it may ask for."""
         definitions = self.operation.variable_definitions or ()
         self.names = [definition.variable.name.value for definition in definitions]
         self._defaults: dict[str, Any] = {
@@ -68,12 +74,23 @@ class Document:
         self.paged: list[FieldNode] = []
         self._find([self.operation, *self.fragments.values()], False)
 
+    def _names_in(self, inside: SelectionSetNode, seen: set[str]) -> Iterator[str]:
+        for node in inside.selections:
+            if isinstance(node, FieldNode):
+                yield node.name.value
+            elif isinstance(node, InlineFragmentNode):
+                yield from self._names_in(node.selection_set, seen)
+            elif isinstance(node, FragmentSpreadNode) and node.name.value not in seen:
+                seen.add(node.name.value)
+                if (fragment := self.fragments.get(node.name.value)) is not None:
+                    yield from self._names_in(fragment.selection_set, seen)
+
     def _find(self, nodes: Iterable[object], shaping: bool) -> None:
         """Find the variables that shape the question, and the lists that begin behind a cursor."""
         for node in nodes:
             if isinstance(node, VariableNode) and shaping:
                 self.shaping.add(node.name.value)
-            if isinstance(node, FieldNode) and any(argument.name.value == "after" for argument in node.arguments or ()):
+            if isinstance(node, FieldNode) and any(one.name.value in PAGING for one in node.arguments or ()):
                 self.paged.append(node)
             if isinstance(node, Node):
                 inside = isinstance(node, ArgumentNode) and node.name.value in SHAPING

@@ -6,8 +6,7 @@ hidden from the actor. What does not fit a model is handed on, for the planner t
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
@@ -23,6 +22,7 @@ from graphql.language import (
 )
 
 from backstay.api.graphql_document import ABSENT, SHAPING, Document, Place, exact, placed, variables
+from backstay.api.graphql_names import Names, camel
 from backstay.api.where import parse_where
 from backstay.errors import BadRequest, nearest
 from backstay.model.field import Entity
@@ -30,42 +30,59 @@ from backstay.model.predicate import ANYONE, Condition, Slot, lift
 from backstay.plan.ask import After, Aggregate, Listing, Measure, Nested, One, Root, Selection, Sort
 from backstay.plan.limits import Limits
 
-RootKind = Literal["one", "list", "aggregate"]
+RootKind = Literal["one", "node", "list", "aggregate", "typename", "introspection"]
 Roots: TypeAlias = Mapping[str, tuple[RootKind, Entity]]
 
+NODE = "node"
+TYPENAME = "__typename"
+INTROSPECTION = ("__schema", "__type")
 _WINDOW = ("limit", "offset")
 _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "one": ("id",),
-    "list": ("where", "orderBy", "search", "first", "after", *_WINDOW),
+    "list": ("where", "orderBy", "search", "first", "after", "last", "before", *_WINDOW),
     "aggregate": ("where", "groupBy", "orderBy", "search", *_WINDOW),
     "nested": ("where", "orderBy", "first", *_WINDOW),
     "leaf": (),
 }
-_MEASURES = {"sum": "sum", "avg": "avg", "min": "min", "max": "max", "countDistinct": "count_distinct"}
+_MEASURES = {
+    "sum": ("sum", "Sum"), "avg": ("avg", "Avg"), "min": ("min", "Extremes"), "max": ("max", "Extremes"),
+    "countDistinct": ("count_distinct", "Counts"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """A member of an answer's object: its key, the name it has in what the engine found, and its own members.
 
-    Without members the value stays as it was found; with the source `""` they are members of the object around.
+    Without members the value stays as it was found; with the source `""` they are members of the object around, or
+    the value itself where there are none; a source that begins with `=` is a text that is known. `at` is the root of
+    the ask, counted from the first of its answer, whose records it holds.
     """
 
     key: str
     source: str
     parts: tuple[Part, ...] = ()
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How the answer to one root is written: under which key, in which form, and what its cursors are sealed with."""
+    """How the answer to one field is written: under which key, in which form, and what its cursors are sealed with.
+
+    `roots` of the ask, from `at` on, are asked for it.
+    """
 
     key: str
     kind: RootKind
-    entity: str
+    entity: str = ""
     parts: tuple[Part, ...] = ()
+    at: int = 0
+    roots: int = 1
     pairs: tuple[tuple[str, str], ...] = ()
     offset: int = 0
+    backwards: bool = False
+    behind: bool = False
+    """Whether it begins behind a cursor or an offset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +93,7 @@ class Template:
     values: tuple[Any, ...]
     answers: tuple[Answer, ...]
     sealed: tuple[FieldNode | None, ...]
-    """The lists that want a cursor, at the positions of their answers; empty where none does."""
+    """The lists that want a cursor, or what depends on one, at the positions of their answers."""
 
 
 @dataclass(slots=True)
@@ -93,16 +110,19 @@ class Reading:
     """Reads one document under one shape of variables, and collects the values that its ask leaves open."""
 
     def __init__(
-        self, document: Document, given: Mapping[Any, Any], roots: Roots, names: Callable[[str], str], limits: Limits
-    ) -> None:
+        self, document: Document, given: Mapping[Any, Any], roots: Roots, names: Names, limits: Limits,
+        nodes: Sequence[Entity] = (),
+    ) -> None:  # fmt: skip
         self.roots = roots
-        self.names = names
+        self.types = names
         self.limits = limits
         self.document = document
         self.given = given
+        self.nodes = nodes
         self.placed = {name: placed(value, name) for name, value in given.items()}
         self.values: list[Any] = []
         self.size = 0
+        self._aliases = 0
 
     def template(self) -> Template:
         """The whole document."""
@@ -111,19 +131,29 @@ class Reading:
             raise BadRequest("This document asks for nothing.")
         if len(fields) > self.limits.max_roots:
             raise BadRequest(f"More than {self.limits.max_roots} fields of Query.", code="too_expensive")
-        read = [self._root(wanted) for wanted in fields]
-        sealed = tuple(
-            wanted.node if any(_wants_cursor(part) for part in answer.parts) else None
-            for wanted, (_, answer) in zip(fields, read, strict=True)
-        )
-        return Template(
-            tuple(root for root, _ in read), tuple(self.values), tuple(answer for _, answer in read),
-            sealed if any(sealed) else (),
-        )  # fmt: skip
+        roots: list[Root] = []
+        answers: list[Answer] = []
+        sealed: list[FieldNode | None] = []
+        for wanted in fields:
+            read, answer = self._root(wanted)
+            answers.append(replace(answer, at=len(roots), roots=len(read)))
+            sealed.append(wanted.node if answer.kind == "list" and any(map(_seals, answer.parts)) else None)
+            roots += read
+        return Template(tuple(roots), tuple(self.values), tuple(answers), tuple(sealed) if any(sealed) else ())
+
+    def names(self, word: str) -> str:
+        """Our name for a word of the document."""
+        return self.types.name(word)
 
     # Roots.
 
-    def _root(self, wanted: _Field) -> tuple[Root, Answer]:
+    def _root(self, wanted: _Field) -> tuple[Sequence[Root], Answer]:
+        if wanted.name == TYPENAME:
+            return (), Answer(wanted.key, "typename", "Query")
+        if wanted.name in INTROSPECTION:
+            return (), Answer(wanted.key, "introspection")
+        if wanted.name == NODE and NODE not in self.roots:
+            return self._node(wanted)
         known = self.roots.get(wanted.name)
         if known is None:
             raise BadRequest(f'Query has no field "{wanted.name}".{nearest(wanted.name, self.roots)}',
@@ -133,52 +163,102 @@ class Reading:
             inside = {"one": "id", "list": "nodes { id }", "aggregate": "count"}[kind]
             raise BadRequest(f"{wanted.name} needs a selection, such as {{ {inside} }}.")
         arguments = self._arguments(wanted, kind)
-        read = {"one": self._one, "list": self._listing, "aggregate": self._aggregate}[kind]
-        root, parts = read(wanted, entity, arguments)
-        return root, Answer(wanted.key, kind, entity.plural, parts)
+        match kind:
+            case "one":
+                return self._one(wanted, entity, arguments)
+            case "list":
+                return self._listing(wanted, entity, arguments)
+            case _:
+                return self._aggregate(wanted, entity, arguments)
 
-    def _one(self, wanted: _Field, entity: Entity, arguments: dict[str, Any]) -> tuple[Root, tuple[Part, ...]]:
+    def _one(self, wanted: _Field, entity: Entity, arguments: dict[str, Any]) -> tuple[Sequence[Root], Answer]:
+        selection = self._selection(wanted, entity, 2)
+        return (One(entity.name, self._id(wanted, arguments), selection),), Answer(wanted.key, "one", entity.plural)
+
+    def _id(self, wanted: _Field, arguments: dict[str, Any]) -> Slot:
         key = self._slot(arguments, "id")
         if key is None:
             raise BadRequest(f"{wanted.name} needs an id.")
-        selection, parts = self._selection(wanted, entity, 2)
-        return One(entity.name, key, selection), parts
+        return key
 
-    def _listing(self, wanted: _Field, entity: Entity, arguments: dict[str, Any]) -> tuple[Root, tuple[Part, ...]]:
+    def _node(self, wanted: _Field) -> tuple[Sequence[Root], Answer]:
+        """A record of any model: one branch of the statement looks in each of those that may be read."""
+        key = self._id(wanted, self._arguments(wanted, "one"))
+        roots = [One(entity.name, key, self._selection(wanted, entity, 2, any_type=True)) for entity in self.nodes]
+        return roots, Answer(wanted.key, "node")
+
+    def _listing(self, wanted: _Field, entity: Entity, arguments: dict[str, Any]) -> tuple[Sequence[Root], Answer]:
         root = Listing(
             entity.name, where=self._where(arguments), sort=self._sort(arguments),
             search=self._slot(arguments, "search"), limit=self._limit(arguments),
-            offset=self._slot(arguments, "offset"),
+            offset=self._slot(arguments, "offset"), backwards="last" in arguments,
         )  # fmt: skip
+        if root.backwards and root.offset is not None:
+            raise BadRequest("last goes without offset: it counts from the end.", code="unknown_parameter")
+        if root.backwards and root.search is not None and not root.sort:
+            raise BadRequest("Found by rank, a list has no order to go back in: name one.", code="invalid_sort")
         root = self._behind(root, wanted.node)
-        selected: list[Selection] = []
-        parts = []
-        for part in self._inside(wanted, f"{entity.name}Connection", 2):
-            self._arguments(part, "leaf")
-            inner: tuple[Part, ...] = ()
-            match part.name:
-                case "nodes":
-                    selection, inner = self._selection(part, entity, 3)
-                    selected.append(selection)
-                case "pageInfo":
-                    inner = tuple(
-                        Part(one.key, self._leaf_of(one, ("hasNextPage", "endCursor"), part.name))
-                        for one in self._inside(part, "PageInfo", 3)
-                    )
-                case _:
-                    self._leaf_of(part, ("totalCount", "nodes", "pageInfo"), wanted.name)
-                    root = replace(root, count="exact")
-            parts.append(Part(part.key, part.name, inner))
-        if len(selected) > 1:
-            raise BadRequest(f"{wanted.name} has nodes under two keys: ask for {wanted.name} under two keys instead.")
-        return replace(root, selection=selected[0] if selected else Selection(everything=False)), tuple(parts)
+        selections: list[Selection] = []
+        parts = [self._of_list(part, wanted, entity, selections) for part in self._inside(
+            wanted, self.types.type(entity, "Connection"), 2)]  # fmt: skip
+        counted = any(part.source == "totalCount" for part in parts)
+        root = replace(
+            root, selection=selections[0] if selections else Selection(everything=False),
+            count="exact" if counted else "none", keyed=any(map(_seals, parts)),
+        )  # fmt: skip
+        # What is wanted of a record in two ways is asked in two branches of the statement.
+        more = [replace(root, selection=selection, count="none") for selection in selections[1:]]
+        behind = root.after is not None or root.offset is not None
+        answer = Answer(wanted.key, "list", entity.plural, tuple(parts), backwards=root.backwards, behind=behind)
+        return (root, *more), answer
+
+    def _of_list(self, part: _Field, wanted: _Field, entity: Entity, selections: list[Selection]) -> Part:
+        """One field of a connection; what is wanted of its records is added to the selections."""
+        self._arguments(part, "leaf")
+
+        def rows(of: _Field, depth: int) -> int:
+            selection = self._selection(of, entity, depth)
+            if selection not in selections:
+                selections.append(selection)
+            return selections.index(selection)
+
+        match part.name:
+            case "nodes":
+                return Part(part.key, "nodes", at=rows(part, 3))
+            case "edges":
+                inner = []
+                for one in self._inside(part, self.types.type(entity, "Edge"), 3):
+                    self._arguments(one, "leaf")
+                    if one.name == "node":
+                        inner.append(Part(one.key, "node", at=rows(one, 4)))
+                    else:
+                        inner.append(Part(one.key, self._leaf_of(one, ("cursor", TYPENAME), "edges")))
+                typed = tuple(self._typed(one, self.types.type(entity, "Edge")) for one in inner)
+                return Part(part.key, "edges", typed)
+            case "pageInfo":
+                names = ("hasNextPage", "hasPreviousPage", "startCursor", "endCursor", TYPENAME)
+                found = [Part(one.key, self._leaf_of(one, names, part.name)) for one in self._inside(
+                    part, "PageInfo", 3)]  # fmt: skip
+                return Part(part.key, "pageInfo", tuple(self._typed(one, "PageInfo") for one in found))
+            case _:
+                source = self._leaf_of(part, ("totalCount", "nodes", "edges", "pageInfo", TYPENAME), wanted.name)
+                return self._typed(Part(part.key, source), self.types.type(entity, "Connection"))
+
+    def _typed(self, part: Part, name: str) -> Part:
+        return replace(part, source=f"={name}") if part.source == TYPENAME else part
 
     def _behind(self, root: Listing, node: FieldNode) -> Listing:
         """The list, begun where its cursor says: behind the keys of a row, or at an offset."""
+        named = {argument.name.value for argument in node.arguments or ()} & {"after", "before"}
+        if len(named) > 1:
+            raise BadRequest("A list begins after one cursor or before one, not both.", code="unknown_parameter")
         if node not in self.document.paged:
             return root
         number = self.document.paged.index(node)
         place = self.given[number]
+        if place is not None and root.backwards != ("before" in named):
+            said = "before goes with last, and after with first."
+            raise BadRequest(said, code="unknown_parameter")
         if place is not None and root.offset is not None:
             raise BadRequest("A list begins after a cursor or at an offset, not both.")
         if isinstance(place, list):
@@ -188,28 +268,35 @@ class Reading:
             )
         return root if place is None else replace(root, offset=self._lift(Place.at(number), "after"))
 
-    def _aggregate(self, wanted: _Field, entity: Entity, arguments: dict[str, Any]) -> tuple[Root, tuple[Part, ...]]:
+    def _aggregate(self, wanted: _Field, entity: Entity, arguments: dict[str, Any]) -> tuple[Sequence[Root], Answer]:
         where, search = self._where(arguments), self._slot(arguments, "search")
         groups = self._groups(arguments.get("groupBy"))
         measures: dict[str, Measure] = {}
         parts = []
-        for part in self._inside(wanted, f"{entity.name}Aggregate", 2):
+        name = self.types.type(entity, "Aggregate")
+        for part in self._inside(wanted, name, 2):
             self._arguments(part, "leaf")
             if part.name == "group":
-                inner = tuple(self._group(one, (), groups, 3) for one in self._inside(part, "group", 3))
+                inside = self._inside(part, self.types.type(entity, "Group"), 3)
+                inner = tuple(self._group(one, (), groups, 3, entity) for one in inside)
                 parts.append(Part(part.key, "", inner))
-            elif (fn := _MEASURES.get(part.name)) is not None:
-                inner = tuple(self._measure(one, fn, (), measures, 3) for one in self._inside(part, part.name, 3))
+            elif (known := _MEASURES.get(part.name)) is not None:
+                fn, suffix = known
+                of = self.types.type(entity, suffix)
+                inner = tuple(
+                    self._measure(one, fn, (), measures, 3, (entity, suffix)) for one in self._inside(part, of, 3)
+                )
                 parts.append(Part(part.key, fn, inner))
             else:
-                self._leaf_of(part, ("count", "group", *_MEASURES), wanted.name)
-                measures["count"] = Measure("count", "count")
-                parts.append(Part(part.key, "count"))
+                source = self._leaf_of(part, ("count", "group", *_MEASURES, TYPENAME), wanted.name)
+                parts.append(self._typed(Part(part.key, source), name))
+                if source == "count":
+                    measures["count"] = Measure("count", "count")
         root = Aggregate(
-            entity.name, groups, tuple(measures.values()), where, search, self._sort(arguments, groups=True),
+            entity.name, groups, tuple(measures.values()), where, search, self._sort(arguments, groups),
             self._limit(arguments), self._slot(arguments, "offset"),
         )  # fmt: skip
-        return root, tuple(parts)
+        return (root,), Answer(wanted.key, "aggregate", entity.plural, tuple(parts))
 
     def _groups(self, raw: Any) -> tuple[tuple[str, ...], ...]:
         texts = [] if raw is None else raw if isinstance(raw, list) else [raw]
@@ -217,63 +304,99 @@ class Reading:
             raise BadRequest('groupBy takes names, such as ["status", "customer.country"].', code="invalid_filter")
         return tuple(tuple(self.names(word) for word in text.split(".")) for text in texts)
 
-    def _group(self, part: _Field, way: tuple[str, ...], groups: tuple[tuple[str, ...], ...], depth: int) -> Part:
+    def _group(
+        self, part: _Field, way: tuple[str, ...], groups: tuple[tuple[str, ...], ...], depth: int,
+        entity: Entity | None,
+    ) -> Part:  # fmt: skip
         """One field of `group`: a path that is grouped by, or a relation on the way to one."""
         self._arguments(part, "leaf")
+        if part.name == TYPENAME:
+            return Part(part.key, f"={self.types.type(entity, 'Group') if entity is not None else 'MoneyGroup'}")
         path = (*way, self.names(part.name))
         name = ".".join(map(camel, path))
         if path in groups:
+            if part.selections and (inside := self._value_of(part, depth)):
+                return Part(part.key, path[-1], inside)
             if (inner := self._money(part, depth)) is None:
                 raise BadRequest(f'Group by the fields inside "{name}" to select them.', code="unknown_field")
             return Part(part.key, path[-1], inner)
         if not any(path == known[: len(path)] for known in groups):
             known_paths = [".".join(map(camel, known)) for known in groups]
             raise BadRequest(f'"{name}" is not in groupBy.{nearest(name, known_paths)}', code="unknown_field")
-        inside = self._inside(part, part.name, depth + 1)
-        return Part(part.key, path[-1], tuple(self._group(one, path, groups, depth + 1) for one in inside))
+        target = _target(entity, path[-1])
+        inside_type = self.types.type(target, "Group") if target is not None else ""
+        found = self._inside(part, inside_type, depth + 1)
+        return Part(part.key, path[-1], tuple(self._group(one, path, groups, depth + 1, target) for one in found))
 
-    def _measure(self, part: _Field, fn: Any, way: tuple[str, ...], measures: dict[str, Measure], depth: int) -> Part:
+    def _value_of(self, part: _Field, depth: int) -> tuple[Part, ...]:
+        """`placedAt { value }`, where a day or an instant is grouped by itself."""
+        inside = list(self._fields(part.selections, "DateGroup", depth + 1))
+        if not {one.name for one in inside} <= {"value", TYPENAME}:
+            return ()
+        return tuple(Part(one.key, "" if one.name == "value" else "=DateGroup") for one in inside)
+
+    def _measure(
+        self, part: _Field, fn: Any, way: tuple[str, ...], measures: dict[str, Measure], depth: int,
+        of: tuple[Entity | None, str],
+    ) -> Part:  # fmt: skip
         """One field of a number's object: a field to measure, or a relation (or money) on the way to it."""
         self._arguments(part, "leaf")
+        entity, suffix = of
+        if part.name == TYPENAME:
+            return Part(part.key, f"={self.types.type(entity, suffix) if entity is not None else 'Money'}")
         path = (*way, self.names(part.name))
-        if part.selections:
-            inside = self._inside(part, part.name, depth + 1)
-            return Part(part.key, path[-1], tuple(self._measure(one, fn, path, measures, depth + 1) for one in inside))
+        target = _target(entity, path[-1])
+        found = self._money(part, depth) if target is None or not part.selections else None
+        if found is None:
+            name = self.types.type(target, suffix) if target is not None else part.name
+            inside = self._inside(part, name, depth + 1)
+            inner = tuple(self._measure(one, fn, path, measures, depth + 1, (target, suffix)) for one in inside)
+            return Part(part.key, path[-1], inner)
         label = f"{fn}.{'.'.join(path)}"
         measures[label] = Measure(label, fn, path)
-        return Part(part.key, path[-1])
+        return Part(part.key, path[-1], found)
 
     # Records.
 
-    def _selection(self, wanted: _Field, entity: Entity | None, depth: int) -> tuple[Selection, tuple[Part, ...]]:
-        """What is wanted of a record; and its parts, where the answer is not simply what was selected."""
+    def _selection(self, wanted: _Field, entity: Entity | None, depth: int, *, any_type: bool = False) -> Selection:
+        """What is wanted of a record, in the order of the document."""
         fields: list[tuple[str, str]] = []
         nested: list[Nested] = []
-        parts: list[Part] = []
-        for part in self._inside(wanted, entity.name if entity is not None else "", depth):
+        type_name = self.types.type(entity) if entity is not None else ""
+        found = list(self._fields(wanted.selections, type_name, depth, any_type=any_type))
+        if not found and not any_type:
+            raise BadRequest(f"{wanted.name} needs a selection of its fields: {wanted.name} {{ ... }}.")
+        for part in found:
+            if part.name == TYPENAME:
+                self._arguments(part, "leaf")
+                fields.append((part.key, f"={type_name}"))
+                continue
             name = self.names(part.name)
             known = (entity.fields.get(name) or entity.computed.get(name)) if entity is not None else None
-            inner: tuple[Part, ...] | None = ()
+            fields.append((part.key, name))
             if not part.selections:
                 self._arguments(part, "leaf")
             elif known is not None and known.kind.name == "money" and not part.node.arguments:
-                inner = self._money(part, depth)
+                money = self._money(part, depth)
+                if money is None or money:
+                    nested.append(self._parts_of_money(part, name, money, depth))
             else:
-                inner = None
-            if inner is None:
-                relation, inner = self._nested(part, name, _target(entity, name), depth)
-                nested.append(relation)
-            else:
-                fields.append((part.key, name))
-            parts.append(Part(part.key, part.key, inner))
-        return Selection(False, tuple(fields), tuple(nested)), tuple(parts) if any(p.parts for p in parts) else ()
+                nested.append(self._nested(part, name, _target(entity, name), depth))
+        return Selection(False, tuple(fields), tuple(nested))
 
-    def _nested(self, part: _Field, name: str, target: Entity | None, depth: int) -> tuple[Nested, tuple[Part, ...]]:
+    def _nested(self, part: _Field, name: str, target: Entity | None, depth: int) -> Nested:
         arguments = self._arguments(part, "nested")
         where, sort = self._where(arguments), self._sort(arguments)
         limit, offset = self._limit(arguments), self._slot(arguments, "offset")
-        selection, parts = self._selection(part, target, depth + 1)
-        return Nested(part.key, name, selection, where, sort, limit, offset), parts
+        selection = self._selection(part, target, depth + 1)
+        return Nested(part.key, name, selection, where, sort, limit, offset)
+
+    def _parts_of_money(self, part: _Field, name: str, money: tuple[Part, ...] | None, depth: int) -> Nested:
+        """Money that is not wanted whole; what fits no money is left for the planner to refuse."""
+        if money is None:
+            return Nested(part.key, name, self._selection(part, None, depth + 1))
+        fields = tuple((one.key, one.source) for one in money)
+        return Nested(part.key, name, Selection(False, fields))
 
     def _money(self, part: _Field, depth: int) -> tuple[Part, ...] | None:
         """The parts of money that are wanted; nothing for all of it; `None` where the selection fits no money."""
@@ -281,10 +404,11 @@ class Reading:
             return ()
         inside = list(self._fields(part.selections, "Money", depth + 1))
         leaves = all(not one.selections and not one.node.arguments for one in inside)
-        if not inside or not leaves or not {one.name for one in inside} <= {"amount", "currency"}:
+        if not inside or not leaves or not {one.name for one in inside} <= {"amount", "currency", TYPENAME}:
             return None
-        plain = len(inside) == 2 and all(one.key == one.name for one in inside)
-        return () if plain else tuple(Part(one.key, one.name) for one in inside)
+        if [(one.key, one.name) for one in inside] == [("amount", "amount"), ("currency", "currency")]:
+            return ()
+        return tuple(Part(one.key, "=Money" if one.name == TYPENAME else one.name) for one in inside)
 
     # Arguments.
 
@@ -316,20 +440,23 @@ class Reading:
         return self._lift(arguments[name], name) if name in arguments else None
 
     def _limit(self, arguments: dict[str, Any]) -> Slot | None:
-        if "first" in arguments and "limit" in arguments:
+        named = [name for name in ("first", "limit", "last") if name in arguments]
+        if "last" in named and len(named) > 1:
+            raise BadRequest("first and last are two ends of a list: give one of them.", code="unknown_parameter")
+        if len(named) > 1:
             raise BadRequest("first and limit mean the same: give one of them.", code="unknown_parameter")
-        return self._slot(arguments, "first" if "first" in arguments else "limit")
+        return self._slot(arguments, named[0]) if named else None
 
     def _where(self, arguments: dict[str, Any]) -> Condition:
         if "where" not in arguments:
             return ANYONE
         return lift(parse_where(arguments["where"], self.names), self.values)
 
-    def _sort(self, arguments: dict[str, Any], *, groups: bool = False) -> tuple[Sort, ...]:
+    def _sort(self, arguments: dict[str, Any], groups: tuple[tuple[str, ...], ...] | None = None) -> tuple[Sort, ...]:
         raw = arguments.get("orderBy", [])
         return tuple(self._sort_key(one, groups) for one in (raw if isinstance(raw, list) else [raw]))
 
-    def _sort_key(self, raw: Any, groups: bool) -> Sort:
+    def _sort_key(self, raw: Any, groups: tuple[tuple[str, ...], ...] | None) -> Sort:
         path: list[str] = []
         while isinstance(raw, Mapping) and len(raw) == 1:
             ((word, raw),) = raw.items()
@@ -337,8 +464,10 @@ class Reading:
         if not path or raw not in ("ASC", "DESC"):
             raise BadRequest("orderBy takes one field each, with ASC or DESC: [{price: DESC}, {name: ASC}].",
                              code="invalid_sort")  # fmt: skip
-        if groups and path[0] == "group":
+        if groups is not None and path[0] == "group":
             del path[0]
+            if path[-1:] == ["value"] and tuple(path[:-1]) in groups:
+                del path[-1]  # a day or an instant itself, and not the month it is in
         return Sort(tuple(path), raw == "DESC")
 
     # Selections.
@@ -358,47 +487,56 @@ class Reading:
         self._arguments(part, "leaf")
         return part.name
 
-    def _fields(self, selections: Sequence[SelectionSetNode], type_name: str, depth: int) -> Iterator[_Field]:
+    def _fields(
+        self, selections: Sequence[SelectionSetNode], type_name: str, depth: int, *, any_type: bool = False
+    ) -> Iterator[_Field]:
         """The fields of an object, those of fragments among them, each key once."""
         if depth > self.limits.document_depth:
             raise BadRequest(f"More than {self.limits.document_depth} levels.", code="too_expensive")
         found: dict[str, _Field] = {}
-        for node in self._flat(selections, type_name, set()):
+        for node in self._flat(selections, type_name, set(), any_type):
             self.size += 1
             if self.size > self.limits.document_tokens:
                 raise BadRequest("Its fragments make this document too large.", code="too_expensive")
             name = node.name.value
             key = node.alias.value if node.alias is not None else name
-            if name.startswith("__"):
-                raise BadRequest(f"{name} is not answered: this endpoint reads records only.", code="unknown_field")
+            if name.startswith("__") and name != TYPENAME and name not in INTROSPECTION:
+                raise BadRequest(f"There is no {name}.", code="unknown_field")
             part = found.setdefault(key, _Field(key, name, node))
-            if part.name != name or frozenset(part.node.arguments or ()) != frozenset(node.arguments or ()):
+            if part.name != name or not _same_arguments(part.node, node):
                 raise BadRequest(f'"{key}" stands for two different things: give one of them another alias.')
             if node.selection_set is not None:
                 part.selections.append(node.selection_set)
+        if len(found) > self.limits.document_width:
+            raise BadRequest(f"More than {self.limits.document_width} fields of one object.", code="too_expensive")
+        self._aliases += sum(part.key != part.name for part in found.values())
+        if self._aliases > self.limits.document_aliases:
+            raise BadRequest(f"More than {self.limits.document_aliases} aliases.", code="too_expensive")
         return iter(found.values())
 
-    def _flat(self, selections: Iterable[SelectionSetNode], type_name: str, seen: set[str]) -> Iterator[FieldNode]:
+    def _flat(
+        self, selections: Iterable[SelectionSetNode], type_name: str, seen: set[str], any_type: bool
+    ) -> Iterator[FieldNode]:
         for node in (node for selection in selections for node in selection.selections if self._included(node)):
             if isinstance(node, FieldNode):
                 yield node
             elif isinstance(node, InlineFragmentNode):
-                yield from self._fragment(node, type_name, seen)
+                yield from self._fragment(node, type_name, seen, any_type)
             elif isinstance(node, FragmentSpreadNode) and (name := node.name.value) not in seen:
                 seen.add(name)
                 if name not in self.document.fragments:
                     raise BadRequest(f"There is no fragment {name}.{nearest(name, self.document.fragments)}")
-                yield from self._fragment(self.document.fragments[name], type_name, seen)
+                yield from self._fragment(self.document.fragments[name], type_name, seen, any_type)
 
     def _fragment(
-        self, node: InlineFragmentNode | FragmentDefinitionNode, type_name: str, seen: set[str]
+        self, node: InlineFragmentNode | FragmentDefinitionNode, type_name: str, seen: set[str], any_type: bool
     ) -> Iterator[FieldNode]:
         on = node.type_condition.name.value if node.type_condition is not None else type_name
-        if on != type_name:
+        if on in (type_name, "Node"):
+            yield from self._flat([node.selection_set], type_name, seen, any_type)
+        elif not any_type:
             # The planner refuses a field of this name where the record may be seen; elsewhere it refuses the record.
             yield FieldNode(name=NameNode(value=f"... on {on}"))
-        else:
-            yield from self._flat([node.selection_set], type_name, seen)
 
     def _included(self, node: SelectionNode) -> bool:
         included = True
@@ -413,15 +551,18 @@ class Reading:
         return included
 
 
-def camel(name: str) -> str:
-    """A name as GraphQL spells it: `created_at` is `createdAt`, `address_2` stays."""
-    return re.sub(r"(?<=[A-Za-z0-9])_([a-z])", lambda found: found[1].upper(), name)
-
-
 def _target(entity: Entity | None, name: str) -> Entity | None:
     part = (entity.fields.get(name) or entity.to_many.get(name)) if entity is not None else None
     return part.target if part is not None else None
 
 
-def _wants_cursor(part: Part) -> bool:
-    return part.source == "pageInfo" and any(inner.source == "endCursor" for inner in part.parts)
+def _same_arguments(one: FieldNode, other: FieldNode) -> bool:
+    if one is other:
+        return True
+    mine, theirs = one.arguments or (), other.arguments or ()
+    return len(mine) == len(theirs) and frozenset(mine) == frozenset(theirs)
+
+
+def _seals(part: Part) -> bool:
+    """Whether cursors of records are wanted."""
+    return any(inner.source in ("cursor", "startCursor", "endCursor") for inner in part.parts)

@@ -28,10 +28,14 @@ class View:
     roles: frozenset[str]
     everything: bool
     scopes: frozenset[str] | None = None
+    brought: frozenset[str] = frozenset()
 
     def fold(self, condition: Condition) -> Condition:
         """The condition with all that is known of this standing decided."""
-        return normal(condition) if self.everything else fold(normal(condition), self.signed_in, self.roles)
+        return normal(condition) if self.everything else self._folded(normal(condition), self.signed_in, self.roles)
+
+    def _folded(self, rule: Condition, signed_in: bool, roles: frozenset[str]) -> Condition:
+        return fold(rule, signed_in, roles, self.brought)
 
     def access(self, entity: Entity, action: Action) -> Access | None:
         """Whether an action is listed, and whether it needs somebody signed in.
@@ -42,7 +46,7 @@ class View:
         if not self.everything and not permitted(self.scopes, entity, action):
             return None
         rule = normal(entity.rules[action])
-        for_nobody = fold(rule, False, _NO_ROLES) == NOBODY
+        for_nobody = self._folded(rule, False, _NO_ROLES) == NOBODY
         if action == "create":
             for_nobody = for_nobody or made_by_me(entity)
             if not all(self.sends(field) for field in entity.fields.values() if field.required):
@@ -51,7 +55,7 @@ class View:
             return None if self.fold(rule) == NOBODY else "signed_in" if for_nobody else "open"
         if not for_nobody:
             return "open"
-        return None if fold(rule, True, _NO_ROLES) == NOBODY else "signed_in"
+        return None if self._folded(rule, True, _NO_ROLES) == NOBODY else "signed_in"
 
     def calls(self, name: str, allow: Condition) -> Access | None:
         """Whether an action of the application's own is listed, as for `access`."""
@@ -85,7 +89,7 @@ class View:
         rule = normal(rule)
         if self.everything:
             return rule != NOBODY
-        return fold(rule, self.signed_in or access == "signed_in", self.roles) != NOBODY
+        return self._folded(rule, self.signed_in or access == "signed_in", self.roles) != NOBODY
 
     def opens(self, entity: Entity) -> bool:
         """Whether records of the entity can be reached by path and expanded."""
@@ -94,4 +98,6 @@ class View:
 
 def view(schema: Schema, actor: Actor, everything: bool) -> View:
     """The view of an actor; the developer's own code sees everything."""
-    return View(schema, actor.id is not None, actor.roles, everything or actor.system, actor.scopes)
+    return View(
+        schema, actor.id is not None, actor.roles, everything or actor.system, actor.scopes, frozenset(actor.brought)
+    )

@@ -24,7 +24,11 @@ class Sort:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is wanted of a record: every readable field, or the named ones as (alias, name), and nested records."""
+    """What is wanted of a record: every readable field, or the named ones as (alias, name), and nested records.
+
+    A nested record whose alias is among those stands there, the others at the end. A name that begins with `=` is no
+    field: the rest of it is answered as it is.
+    """
 
     everything: bool = True
     fields: tuple[tuple[str, str], ...] = ()
@@ -33,7 +37,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Nested:
-    """Related records inside a record. For a to-one relation only the selection counts."""
+    """Related records inside a record, or the parts of money. For one record or money only the selection counts."""
 
     alias: str
     relation: str
@@ -64,7 +68,7 @@ class One:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Records in an order, a page at a time."""
+    """Records in an order, a page at a time; `keyed` where a page may go on behind each of them."""
 
     model: str
     selection: Selection = Selection()
@@ -77,6 +81,7 @@ class Listing:
     backwards: bool = False
     count: Literal["none", "exact", "estimated"] = "none"
     alias: str = ""
+    keyed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ class Limits:
     max_page: int = 200
     nested: int = 100  # rows of an expanded to-many relation when nothing is said
     max_depth: int = 5  # levels of expanded relations
-    max_nodes: int = 60  # expanded relations and selected fields along them
+    max_nodes: int = 200  # expanded relations and selected fields along them
     max_rows: int = 100_000  # rows one question may make at the most, by its limits
     max_conditions: int = 100
     max_path: int = 4  # relations along one path
@@ -49,6 +49,8 @@ class Limits:
     document_tokens: int = 2_000  # of a GraphQL document, and parts of its variables
     document_length: int = 65_536  # characters
     document_depth: int = 12  # selections inside selections
+    document_width: int = 100  # fields of one object
+    document_aliases: int = 60
     max_outbound_seconds: int = 20  # from a request to another service to the end of its answer
     max_outbound_connect_seconds: int = 5  # until the service has taken the connection
     max_outbound_body: int = 10_485_760  # bytes of its answer, unpacked

@@ -40,6 +40,7 @@ from backstay.plan.tree import (
     Records,
     RootPlan,
     Rows,
+    Said,
     Sealed,
     Test,
     kind_of,
@@ -158,7 +159,7 @@ class _Planner:
             count_of = self.resolver.source(self.resolver.frame(entity), where, viewer=True)
         cap = self.limits.count_cap if root.count == "estimated" else None
         behind = root.after is not None or root.offset is not None
-        return ListRoot(rows, root.alias, count_of, cap, root.backwards, behind)
+        return ListRoot(rows, root.alias, count_of, cap, root.backwards, behind, root.keyed)
 
     def _limit(self, slot: Slot | None, default: int, part: Literal["limit", "next"]) -> Param:
         if slot is None:
@@ -234,12 +235,13 @@ class _Planner:
         items: list[tuple[str, Output]] = []
         for alias, name in self._fields(selection, frame.entity):
             if alias in nested:
-                if (whole := self._nested(nested.pop(alias), frame, joins, windows, depth)) is not None:
-                    items.append((alias, whole))
+                items.append((alias, self._nested(nested.pop(alias), frame, joins, windows, depth)))
+            elif name.startswith("="):
+                items.append((alias, Said(name[1:])))
             else:
                 items.append((alias, self._leaf(name, frame)))
         items += [(alias, self._nested(part, frame, joins, windows, depth)) for alias, part in nested.items()]
-        self._nodes += len(selection.nested) + len(selection.fields)
+        self._nodes += len({*(part.alias for part in selection.nested), *(alias for alias, _ in selection.fields)})
         if self._nodes > self.limits.max_nodes:
             raise BadRequest(f"More than {self.limits.max_nodes} fields and relations are named.", code="too_expensive")
         return Record(tuple(items))
@@ -260,6 +262,8 @@ class _Planner:
         self, nested: Nested, frame: Frame, joins: list[Join], windows: tuple[int, ...], depth: int
     ) -> Record | Records:
         part = self.resolver.part(frame.entity, nested.relation, True)
+        if not isinstance(part, ToMany) and part.kind.name == "money" and not part.kind.sealed:
+            return self._money(nested, part, frame)
         if isinstance(part, Computed) or (isinstance(part, Field) and part.target is None):
             raise BadRequest(f'"{nested.relation}" of {frame.entity.name} is no relation.', code="unknown_relation")
         assert part.target is not None
@@ -267,6 +271,19 @@ class _Planner:
         if isinstance(part, Field):
             return self._to_one(nested, part, frame, joins, windows, depth)
         return self._to_many(nested, part, frame, windows, depth)
+
+    def _money(self, nested: Nested, part: Field | Computed, frame: Frame) -> Record:
+        """The parts of money one by one."""
+        leaf = leaf_of(self.resolver, part, frame)
+        currency = Said(leaf.kind.currency) if leaf.currency is None else Leaf(leaf.currency, TEXT)
+        parts: dict[str, Output] = {"amount": Leaf(leaf.value, INTEGER), "currency": currency}
+        items: list[tuple[str, Output]] = []
+        for alias, name in nested.selection.fields:
+            if name not in parts and not name.startswith("="):
+                raise BadRequest(f'Money has no field "{name}".', code="unknown_field")
+            items.append((alias, parts[name] if name in parts else Said(name[1:])))
+        self._nodes += len(items)
+        return Record(tuple(items), leaf.value if nullable(leaf.value) else None)
 
     def _to_one(
         self, nested: Nested, part: Field, frame: Frame, joins: list[Join], windows: tuple[int, ...], depth: int

@@ -311,11 +311,18 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """A text that is known beforehand, such as the name of a type."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
-    """An object in the answer. With `present`, the key of a joined row, it is null where that row is absent."""
+    """An object in the answer. With `present`, the key of a joined row or money, it is null where that is absent."""
 
     items: tuple[tuple[str, Output], ...]
-    present: Column | None = None
+    present: Expr | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +332,7 @@ class Records:
     rows: Rows
 
 
-Output: TypeAlias = Leaf | Record | Records
+Output: TypeAlias = Leaf | Said | Record | Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,6 +369,8 @@ class ListRoot:
     backwards: bool = False
     behind: bool = False
     """Whether it begins behind a cursor or an offset, so that no rows do not mean that there are none."""
+    keyed: bool = False
+    """Whether the keys of every row are wanted, and not only those of the last one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class Found:
 
     `texts` are JSON as the driver gave it, one for each row; `version` belongs to a single record; `total` was
     counted where it was asked for (`capped` says that there are at least as many); `keys` of the last row are set
-    where more rows follow.
+    where more rows follow, and `places` are the keys of all rows where the list is keyed.
     """
 
     texts: list[Any]
@@ -47,6 +47,7 @@ class Found:
     capped: bool = False
     more: bool = False
     keys: tuple[Any, ...] | None = None
+    places: Sequence[tuple[Any, ...]] = ()
     sealed: bytes | None = None
     """The rows as they are stored, where they hold encrypted values: what an entity tag can be made of."""
 
@@ -200,10 +201,13 @@ def _found(root: Any, rows: Sequence[Sequence[Any]], bound: Sequence[Any], *, co
     found = Found([row[0] for row in kept], more=more)
     if more and root.rows.keys:
         found.keys = tuple(_key(value) for value in kept[-1][1 : 1 + len(root.rows.keys)])
+    if root.keyed and root.rows.keys:
+        found.places = [tuple(_key(value) for value in row[1 : 1 + len(root.rows.keys)]) for row in kept]
     if counted and root.count_of is not None:
         _count(found, root, int(rows[0][-1]) if rows else 0)
     if root.backwards:
         found.texts.reverse()
+        found.places = found.places[::-1]
     return found
 
 

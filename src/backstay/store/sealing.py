@@ -15,7 +15,7 @@ import msgspec
 
 from backstay.model.field import Entity, Field
 from backstay.model.value import parse, plain
-from backstay.plan.tree import GroupRoot, Leaf, Output, ReadPlan, Record, Records
+from backstay.plan.tree import GroupRoot, Leaf, Output, ReadPlan, Record, Records, Said
 from backstay.store.json_text import json_text
 from backstay.store.keyring import KeyRing, Unreadable
 
@@ -107,6 +107,8 @@ def _marks(output: Output) -> Any:
     match output:
         case Leaf(sealed=sealed):
             return sealed.label if sealed is not None else None
+        case Said():
+            return None
         case Record(items):
             return {name: inside for name, part in items if (inside := _marks(part))}
         case Records(rows):

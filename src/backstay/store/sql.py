@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import msgspec
+
 from backstay.model.field import Entity
 from backstay.model.value import Kind
 from backstay.plan.bind import Binder
@@ -44,6 +46,7 @@ from backstay.plan.tree import (
     Records,
     RootPlan,
     Rows,
+    Said,
     Source,
     Test,
     TotalOf,
@@ -107,7 +110,7 @@ def compile_read(plan: ReadPlan, dialect: Dialect) -> Statement:
     compiler = Compiler(dialect, plan.params)
     if len(plan.roots) == 1:
         root = plan.roots[0]
-        if isinstance(root, ListRoot) and dialect.gathers:
+        if isinstance(root, ListRoot) and dialect.gathers and not root.keyed:
             return Statement(compiler.gathered(root), plan, compiler.encoders, gathered=True)
         counted = isinstance(root, ListRoot) and root.count_of is not None
         if not counted or (isinstance(root, ListRoot) and not root.behind):
@@ -292,7 +295,8 @@ class Compiler:
         pieces = self.object((name, self.output(part)) for name, part in record.items)
         if record.present is None:
             return pieces
-        return (f"CASE WHEN {self.plain(record.present)} IS NULL THEN 'null' ELSE {concat(pieces)} END",)
+        present = self.plain(record.present) if isinstance(record.present, Column) else self.expr(record.present)
+        return (f"CASE WHEN {present} IS NULL THEN 'null' ELSE {concat(pieces)} END",)
 
     def output(self, output: Output) -> Pieces:
         """One part of a record."""
@@ -303,6 +307,8 @@ class Compiler:
                     return unless_null(text, nullable(value), (QUOTE, self.expr(sealed.key), Text(":"), text, QUOTE))
                 money = self.expr(currency) if currency is not None else None
                 return self.dialect.leaf(text, kind, money, nullable(value))
+            case Said(text):
+                return (Text(msgspec.json.encode(text).decode()),)
             case Record():
                 return self.pieces(output)
             case Records(rows):
