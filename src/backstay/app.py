@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeAlias, TypeVar, cast, overload
@@ -64,7 +64,7 @@ from backstay.store.identity import uuid7_maker
 from backstay.store.inside import refuse_inside
 from backstay.store.keyring import KeyRing, ring_of
 from backstay.store.migrate import keep_up
-from backstay.store.part import Part
+from backstay.store.part import Part, Surroundings
 from backstay.store.port import Store
 from backstay.store.rates import Rates
 from backstay.store.repeat import Attempt, Repeats
@@ -463,6 +463,7 @@ class App:
         await self._running.outbox.open()
         await self._running.jobs.open()
         await self._running.closure.look()
+        await self._running.open_parts(background=background)
         if background:
             store.listen()
             self._running.outbox.start()
@@ -477,6 +478,7 @@ class App:
         """Close what was opened."""
         if self._running is not None:
             running, self._running = self._running, None
+            await running.parts.aclose()
             await running.upkeep.stop()
             await running.closure.stop()
             await asyncio.gather(running.outbox.stop(), running.jobs.worker.stop())
@@ -530,6 +532,7 @@ class Running:
         new_id: Callable[[], str] | None = None, passwords: Passwords | None = None, wire: Wire | None = None,
     ) -> None:  # fmt: skip
         self.app = app
+        self.parts = AsyncExitStack()
         self.settings = settings
         self.log = Log(settings.log_level, json=not settings.development)
         self.metrics = Metrics()
@@ -623,6 +626,14 @@ class Running:
         self.numbers.front = self.front
         self.front.timing = settings.development
         self.front.traces = self.traces = watched.traces = tracer()
+
+    async def open_parts(self, *, background: bool) -> None:
+        """Open the parts that the application uses, in their order; they are closed in the other one."""
+        around = Surroundings(
+            self.settings, self.http, self.engine.clock, lambda: self.context_of(SYSTEM), background
+        )  # fmt: skip
+        for part in self.app.parts:
+            await self.parts.enter_async_context(part.open(around))
 
     @property
     def accounts(self) -> Accounts:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, get_type_hints
 
 import msgspec
 
@@ -108,9 +108,10 @@ class Flow:
         """Do something once, under a name of its own in this flow, and return what it returns.
 
         `async def place(tx: Transaction, ...)` is done in the transaction that journals it. `async def authorize(ctx:
-        Context, ...)` is done outside of one, at least once, and for a provider `ctx.key` is the same each time; its
-        result is journaled after it, together with what `record(tx, result, *inputs)` does in that transaction. Inputs
-        and results are JSON, of the types that the function says.
+        Context, ...)` is done outside of one, at least once, and for a provider `ctx.key` is the same each time. Its
+        result is journaled after it; with `record` it is handed to `record(tx, result, *inputs)` in that transaction,
+        and where that returns something, this is the result of the step, and alone is kept. Inputs and results are
+        JSON, of the types that the functions say.
 
         It is tried `attempts` times (those of the flow), each for `timeout` seconds, and not again where it raises
         `Permanent` or a problem below 500. Then it raises `StepFailed`. Where the flow fails behind it, `undo` is
@@ -119,6 +120,9 @@ class Flow:
         """
         place = self._pass(name)
         one, hints, returns = accepts(function)
+        recorded = None if record is None else get_type_hints(record).get("return")
+        if recorded not in (None, type(None)):
+            returns = recorded
         line = self._lines.get(name)
         text = json_of(inputs, f"What {name} is given") if line is None else line.inputs
         values = [msgspec.convert(value, hint) for value, hint in zip(msgspec.json.decode(text), hints, strict=True)]
@@ -141,16 +145,17 @@ class Flow:
             if one:
                 result = value_of(await self._in_transaction(line, function, values), returns)
             else:
-                if name not in self._lines:
+                if name not in self._lines and undo is not None:  # what nobody takes back is only tried again
                     await self._write(line, f"{name}.begin")
                 POINTS.before(f"{self._task.name}.{name}.call")
                 async with asyncio.timeout(timeout):
                     found = await function(self._context(name), *values)
                 POINTS.after(f"{self._task.name}.{name}.call")
                 happened = True
-                answer = json_of(found, f"What {name} returns")
-                result = value_of(answer, returns)
-                await self._write(replace(line, state="done", result=answer), name, record, (result, *values))
+                kept = None if returns is recorded else found
+                done = replace(line, state="done", result=json_of(kept, f"What {name} returns"))
+                await self._write(done, name, record, (found, *values))
+                result = value_of(self._lines[name].result, returns)
         except Lapsed:
             raise Pause from None
         except Exception as error:
@@ -165,16 +170,18 @@ class Flow:
             self.undos.append(Undo(self._lines[name], undo, values, result))
         return result
 
-    async def wait(self, name: str, *, timeout: timedelta | None = None) -> Signal | None:
+    async def wait(self, name: str, *, timeout: timedelta | None = None, signal: str = "") -> Signal | None:
         """Wait for a signal of this name, holding nothing; `None` where the time is over before it comes.
 
-        A signal that came before the flow waits for it is there at once. One transaction, and one more when it goes on.
+        A signal that came before the flow waits for it is there at once. Where a flow waits more than once for the same
+        `signal`, each time has a name of its own. One transaction, and one more when it goes on.
         """
+        signal = signal or name
         place = self._pass(name)
         line = self._lines.get(name)
         if line is not None and line.state == "done":
             data = msgspec.json.decode(line.result or "null")
-            return None if data is None else Signal(name, data["data"])
+            return None if data is None else Signal(signal, data["data"])
         if (whole := self.failed) is not None:
             raise StepFailed(name, whole.reason, whole.code)
         self._go_on()
@@ -186,7 +193,7 @@ class Flow:
             async with self._around.context().transaction() as tx:
                 # First it is held: a signal that comes now waits for this to commit, and one that came is seen.
                 await self._around.queue.hold(tx.writing, self._entry)
-                told = await self._around.journal.told(tx.writing, self.id, name)
+                told = await self._around.journal.take(tx.writing, self.id, signal)
                 left = None
                 if told is None:
                     left = await self._around.journal.write(tx.writing, self.id, begun, seconds)
@@ -214,7 +221,7 @@ class Flow:
             raise Pause
         self._keep(found)
         data = msgspec.json.decode(found.result or "null")
-        return None if data is None else Signal(name, data["data"])
+        return None if data is None else Signal(signal, data["data"])
 
     # What the driver does with it.
 
@@ -287,14 +294,17 @@ class Flow:
     async def _write(
         self, line: Line, point: str, record: Callable[..., Awaitable[Any]] | None = None, given: Sequence[Any] = ()
     ) -> None:
-        async def once() -> None:
+        async def once() -> Line:
             async with self._committing(point) as tx:
+                written = line
                 if record is not None:
-                    await record(tx, *given)
-                await self._around.journal.write(tx.writing, self.id, line)
+                    said = await record(tx, *given)
+                    if said is not None:
+                        written = replace(line, result=json_of(said, f"What is recorded of {line.name}"))
+                await self._around.journal.write(tx.writing, self.id, written)
+            return written
 
-        await until_settled(once)
-        self._keep(line)
+        self._keep(await until_settled(once))
 
     def _keep(self, line: Line) -> None:
         self._lines[line.name] = line

@@ -35,7 +35,7 @@ _AGAIN = (
     "WHERE flow = $1 AND state = 'stuck'"
 )
 _TELL = 'INSERT INTO "_signals" (flow, name, data, at) VALUES ($2, $3, $4, {now}) ON CONFLICT (flow, name) DO NOTHING'
-_TOLD = 'SELECT data FROM "_signals" WHERE flow = $1 AND name = $2'
+_TAKE = 'DELETE FROM "_signals" WHERE flow = $1 AND name = $2 RETURNING data'
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +85,12 @@ class Journal:
         await writing.run(self._text(_AGAIN), (flow,))
 
     async def tell(self, writing: Writing, flow: str, name: str, data: str) -> None:
-        """Keep a signal; the first of a name counts."""
+        """Keep a signal until it is taken; where one of its name waits there already, that one counts."""
         await writing.run(self._text(_TELL), (self._at(), flow, name, data))
 
-    async def told(self, writing: Writing, flow: str, name: str) -> str | None:
-        """The data of a signal, if the flow was told it."""
-        rows = await writing.run(self._text(_TOLD), (flow, name))
+    async def take(self, writing: Writing, flow: str, name: str) -> str | None:
+        """The data of a signal, if the flow was told it; it is taken, and another one of its name may come."""
+        rows = await writing.run(self._text(_TAKE), (flow, name))
         return str(as_text(rows[0][0])) if rows else None
 
     def _at(self) -> int | None:

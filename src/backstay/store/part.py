@@ -7,10 +7,16 @@ everything it brings is served, documented and guarded as if it stood there.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from backstay.model.declare import Model
 from backstay.model.rule import Predicate
+from backstay.net.http import HTTP
+from backstay.settings import Settings
+from backstay.store.context import Context
 
 Declares = Callable[[Any], Any]
 """A decorator, as those of `App` are."""
@@ -63,6 +69,21 @@ class Host(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a part is opened with when the application starts: settings, the client for other services, the clock.
+
+    `context` gives the surroundings of own code, above the rules; `background` is whether this process also does what
+    nobody asks for; `link` is what links begin with.
+    """
+
+    settings: Settings
+    http: HTTP
+    clock: Callable[[], datetime]
+    context: Callable[[], Context]
+    background: bool
+
+
 class Part(Protocol):
     """A part of an application: `App("shop", use=[Shop(currency="EUR")])`."""
 
@@ -73,4 +94,8 @@ class Part(Protocol):
 
     def join(self, host: Host) -> None:
         """Declare the rest, once the models are read."""
+        ...
+
+    def open(self, around: Surroundings) -> AbstractAsyncContextManager[None]:
+        """Be ready from the start of the application to its stop."""
         ...

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 from uuid import UUID
@@ -148,6 +148,11 @@ class Transaction:
         return whoever(self._engine.schema.user, self.actor)
 
     @property
+    def now(self) -> datetime:
+        """What time it is for the application: that of `now()` in rules."""
+        return self._engine.clock()
+
+    @property
     def as_system(self) -> Transaction:
         """The same transaction with the authority of your own code: no rule applies, constraints still do."""
         return self._acting(replace(self.actor, system=True))
@@ -169,7 +174,8 @@ class Transaction:
         >>> async def sold(tx, product_id):
         ...     await tx.update(tx.ref(Product, product_id), stock=lambda p: p.stock - 1)
         """
-        return cast(M, reference(self._engine.schema.of(model), key))
+        entity = self._engine.schema.of(model)
+        return cast(M, reference(entity, parse(plain(entity.key.kind), key)))
 
     # Reading.
 
@@ -320,7 +326,8 @@ class Transaction:
     async def signal(self, flow_id: UUID | str, name: str, data: Any = None) -> bool:
         """Tell a flow something that it waits for, or will wait for, if this transaction commits.
 
-        Returns whether there is such a flow and it has not ended. The first signal of a name counts. Two round trips.
+        Returns whether there is such a flow and it has not ended. Of signals of one name that nobody has waited
+        for yet the first counts. Two round trips.
         """
         return await self._later.signal(self._putting_off(), str(flow_id), name, data)
 

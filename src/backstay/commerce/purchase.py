@@ -1,0 +1,292 @@
+"""One purchase after it was placed: the payment is asked for, taken, and the order becomes what that makes of it.
+
+Invariant: the provider is asked while no transaction is open, and what it said is noted by guarded transitions, each in
+one transaction with its line in the books, the stock ledger and the timeline. Every step may run twice: the provider
+knows our keys, and a transition that was made is not made again. What nobody knows is asked again until somebody does;
+messages of providers only wake the flow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal, TypeAlias
+from uuid import UUID
+
+from backstay.commerce import ledger, stock
+from backstay.commerce.cart import Cart
+from backstay.commerce.order import Order, OrderItem, happened, move
+from backstay.commerce.payments.port import (
+    ActionNeeded,
+    Authorized,
+    Declined,
+    Done,
+    Intent,
+    Provider,
+    Refused,
+    Unknown,
+)
+from backstay.commerce.stock import Goods
+from backstay.jobs.flow import Flow
+from backstay.model.rule import coalesce, one_of
+from backstay.store.context import Context
+from backstay.store.transaction import Transaction
+
+WAKE = "payment"
+"""What wakes a purchase that waits: a message of its provider, or the customer who came back."""
+_PAUSES = (1, 2, 5, 10, 30, 60, 120, 300)
+"""Seconds until the provider is asked again, of whom nobody knows what it did."""
+
+Standing: TypeAlias = Literal["held", "paid", "ask_again", "act", "over"]
+"""Where a purchase stands after a step: the money is held, or taken; ask again; the customer has to act; it is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a provider answered, between the call and the transaction that notes it."""
+
+    what: Literal["authorized", "declined", "act", "unknown", "done", "refused"]
+    reference: str = ""
+    reason: str = ""
+    amount: int = 0
+    client_secret: str = ""
+    approve_url: str = ""
+
+
+class Purchases:
+    """Carries out what was ordered. `providers` are those of the shop, by name."""
+
+    def __init__(self, providers: Mapping[str, Provider]) -> None:
+        self.providers = providers
+
+    async def purchase(self, flow: Flow, order: UUID) -> None:
+        """From an order that was placed to one that is paid, or that is not to be."""
+        asked = 0
+        while True:
+            standing = await flow.step(f"authorize {asked}", self.authorize, order, record=self.authorized)
+            if standing == "held":
+                break
+            if standing == "over":
+                return await self._give_up(flow, order, "declined")
+            if standing == "act":
+                left = await flow.step(f"time left {asked}", self.time_left, order)
+                if left <= 0:
+                    return await self._give_up(flow, order, "expired")
+                await flow.wait(f"{WAKE} {asked}", timeout=timedelta(seconds=left), signal=WAKE)
+            else:
+                await flow.wait(f"{WAKE} {asked}", timeout=pause(asked), signal=WAKE)
+            asked += 1
+        asked = 0
+        while True:
+            standing = await flow.step(f"capture {asked}", self.capture, order, record=self.captured)
+            if standing == "paid":
+                return None
+            if standing == "over":
+                return await self._give_up(flow, order, "not_captured")
+            await flow.wait(f"capture answer {asked}", timeout=pause(asked), signal=WAKE)
+            asked += 1
+
+    async def _give_up(self, flow: Flow, order: UUID, why: str) -> None:
+        """The goods are given back at once; then the provider is asked until it is sure that it holds nothing."""
+        await flow.step("release", self.release, order, why)
+        asked = 0
+        while await flow.step(f"void {asked}", self.void, order, record=self.voided) == "ask_again":
+            await flow.wait(f"void answer {asked}", timeout=pause(asked), signal=WAKE)
+            asked += 1
+
+    # Asking the provider: no transaction is open.
+
+    async def authorize(self, ctx: Context, order: UUID) -> Said:
+        """Bring the payment as far as it goes without the customer."""
+        found = await self._order(ctx, order)
+        if found.status in ("cancelled", "failed"):
+            return Said("refused", reason=found.status)
+        if found.payment.status in ("authorized", "captured", "none"):
+            return Said("authorized", found.payment.reference, amount=found.payment.amount.amount)
+        return said_of(await self._provider(found).authorize(intent_of(ctx, found)))
+
+    async def capture(self, ctx: Context, order: UUID) -> Said:
+        """Take what is held."""
+        found = await self._order(ctx, order)
+        if found.payment.status == "none":
+            return Said("done", amount=0)
+        if found.status in ("cancelled", "failed"):
+            return Said("refused", reason=found.status)
+        key, amount = f"{found.payment.id}:capture", found.payment.amount
+        return said_of(await self._provider(found).capture(intent_of(ctx, found), key, amount))
+
+    async def void(self, ctx: Context, order: UUID) -> Said:
+        """Make sure that nothing is held, nor ever will be."""
+        found = await self._order(ctx, order)
+        if found.payment.status in ("none", "voided"):
+            return Said("done")
+        return said_of(await self._provider(found).void(intent_of(ctx, found), f"{found.payment.id}:void"))
+
+    async def time_left(self, ctx: Context, order: UUID) -> int:
+        """For how many seconds the goods are still kept."""
+        found = await self._order(ctx, order)
+        until = found.reserved_until
+        return 0 if until is None else max(0, int((until - ctx.engine.clock()).total_seconds()))
+
+    # Noting what it said: one transaction each.
+
+    async def authorized(self, tx: Transaction, said: Said, order: UUID) -> Standing:
+        """What came of asking for the money."""
+        found = await tx.get(Order, order, expand=("payment",))
+        payment = found.payment
+        if said.what == "refused" or found.status in ("cancelled", "failed"):
+            return "over"
+        if payment.status in ("authorized", "captured", "none"):
+            return "held"
+        if said.what == "authorized":
+            await tx.update(
+                payment, status="authorized", reference=said.reference, client_secret=None, approve_url=None,
+                where=lambda p: one_of(p.status, "pending", "action_needed", "unknown"),
+            )  # fmt: skip
+            found = await move(tx, found, "authorized")
+            await ledger.post(
+                tx, "authorization", str(payment.id), found, payment.amount.currency,
+                ledger.authorized(payment.amount.amount),
+            )  # fmt: skip
+            await happened(tx, found, "authorized")
+            return "held"
+        if said.what == "act":
+            await tx.update(
+                payment, status="action_needed", reference=said.reference, client_secret=said.client_secret or None,
+                approve_url=said.approve_url or None,
+            )  # fmt: skip
+            return "act"
+        if said.what == "declined":
+            await tx.update(payment, status="declined", reference=said.reference, reason=said.reason[:60])
+            await happened(tx, found, "declined", said.reason)
+            return "over"
+        await tx.update(payment, status="unknown", reference=said.reference or payment.reference)
+        return "ask_again"
+
+    async def captured(self, tx: Transaction, said: Said, order: UUID) -> Standing:
+        """What came of taking it: the goods are sold, and the order is paid."""
+        found = await tx.get(Order, order, expand=("payment", "items"))
+        payment = found.payment
+        if payment.status == "captured" or found.status == "paid":
+            return "paid"
+        if said.what == "refused":
+            return "over"
+        if said.what != "done":
+            return "ask_again"
+        total = payment.amount.amount
+        if payment.status != "none":
+            await tx.update(payment, status="captured", captured=total, refundable=total)
+            await ledger.post(
+                tx, "capture", str(payment.id), found, payment.amount.currency,
+                ledger.captured(total, shipping=shipping_net(found), discount=found.discount.amount,
+                                tax=found.tax.amount, held=total),
+            )  # fmt: skip
+        paid = await move(tx, found, "paid", reserved_until=None)
+        await stock.sell(tx, goods_of(found.items), str(found.number))
+        await happened(tx, paid, "paid")
+        await tx.emit(Order.paid, paid)
+        return "paid"
+
+    async def release(self, tx: Transaction, order: UUID, why: str) -> None:
+        """The order will not be: what was kept for it can be sold again, and its code used again."""
+        found = await tx.get(Order, order, expand=("items",))
+        if found.status in ("pending", "authorized"):
+            found = await move(tx, found, "failed", reserved_until=None)
+            await stock.release(tx, goods_of((await tx.get(Order, order, expand=("items",))).items), str(found.number))
+            await give_back_code(tx, found)
+            await reopen(tx, found)
+            await happened(tx, found, "failed", why)
+            await tx.emit(Order.failed, found)
+
+    async def voided(self, tx: Transaction, said: Said, order: UUID) -> Standing:
+        """What came of letting it go. What was taken after all is given back by a refund."""
+        found = await tx.get(Order, order, expand=("payment",))
+        payment = found.payment
+        if said.what == "refused" and said.reason == "already_captured":
+            return "paid"
+        if said.what not in ("done", "refused"):
+            return "ask_again"
+        if payment.status == "authorized":
+            await ledger.post(
+                tx, "void", str(payment.id), found, payment.amount.currency, ledger.let_go(payment.amount.amount)
+            )
+        if payment.status not in ("declined", "none", "voided"):
+            await tx.update(payment, status="voided", client_secret=None, approve_url=None)
+        return "over"
+
+    # What all of them need.
+
+    async def _order(self, ctx: Context, order: UUID) -> Order:
+        async with ctx.transaction() as tx:
+            return await tx.get(Order, order, expand=("payment",))
+
+    def _provider(self, order: Order) -> Provider:
+        return self.providers[order.payment.provider]
+
+
+def intent_of(ctx: Context, order: Order) -> Intent:
+    """What one payment is to take, of an order whose payment is loaded."""
+    payment = order.payment
+    return Intent(
+        str(payment.id), payment.amount, str(order.number), order.email, payment.method,
+        ctx.link(f"/shop/orders/{order.id}"), payment.reference,
+    )  # fmt: skip
+
+
+def said_of(answer: Authorized | Declined | ActionNeeded | Unknown | Done | Refused) -> Said:
+    """An answer of a provider, as all of them are noted."""
+    match answer:
+        case Authorized():
+            return Said("authorized", answer.reference, amount=answer.amount.amount)
+        case Declined():
+            return Said("declined", answer.reference, answer.reason)
+        case ActionNeeded():
+            return Said("act", answer.reference, "", 0, answer.client_secret, answer.approve_url)
+        case Done():
+            return Said("done", answer.reference, amount=answer.amount.amount)
+        case Refused():
+            return Said("refused", reason=answer.reason)
+        case Unknown():
+            return Said("unknown", answer.reference, answer.why)
+
+
+def goods_of(items: Any) -> list[Goods]:
+    """The goods of the lines of an order."""
+    lines: list[OrderItem] = list(items)
+    return [Goods(line.variant.id, line.quantity, line.name, tracked=line.tracked, owed=line.owed) for line in lines]
+
+
+def shipping_net(order: Order) -> int:
+    """What shipping costs, as prices are shown."""
+    return order.shipping.amount
+
+
+def pause(asked: int) -> timedelta:
+    """How long to wait until somebody is asked once more."""
+    return timedelta(seconds=_PAUSES[min(asked, len(_PAUSES) - 1)])
+
+
+async def reopen(tx: Transaction, order: Order) -> None:
+    """The cart of an order that will not be is open again, unless its customer has opened another one."""
+    if not order.cart:
+        return
+    known = UUID(order.cart)
+    found = await tx.find(Cart, lambda one: (one.id == known) & (one.status == "ordered"), limit=1)
+    if found:
+        cart, customer = found[0], found[0].customer
+        if customer is None:
+            await tx.update(cart, status="open", order=None)
+        elif not await tx.exists(Cart, lambda one: (one.customer == customer) & (one.slot == "open")):
+            await tx.update(cart, status="open", slot="open", order=None)
+
+
+async def give_back_code(tx: Transaction, order: Order) -> None:
+    """A code whose order will not be can be used again."""
+    from backstay.commerce.offer import Discount, DiscountUse
+
+    for use in await tx.find(DiscountUse, lambda use: use.order == str(order.id), expand=("discount",)):
+        discount = use.discount
+        await tx.delete(use)
+        if discount.left is not None:
+            await tx.update(tx.ref(Discount, discount.id), left=lambda d: coalesce(d.left, 0) + 1)
