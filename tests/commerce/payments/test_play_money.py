@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 
 import msgspec
 import pytest
@@ -145,7 +146,7 @@ async def test_before_it_is_opened_and_after_it_is_closed_nothing_is_answered(tm
 
 async def test_its_books_are_beside_the_database_or_in_memory_with_it(tmp_path: Path, clock: Clock) -> None:
     async with PlayMoney().open(settings(tmp_path / "new"), http(), clock):
-        assert (tmp_path / "new" / "play-money.db").exists()
+        assert (tmp_path / "new" / "play-money.db").read_bytes()[18:20] == b"\x02\x02"  # with a write-ahead log
     async with PlayMoney().open(settings(tmp_path / "none", database="sqlite://"), http(), clock):
         assert not (tmp_path / "none").exists()
 
@@ -221,6 +222,24 @@ async def test_after_a_void_nothing_begins_any_more(provider: PlayMoney) -> None
         assert isinstance(answers[-1], Declined)
         assert answers[-1].reason == "ended"
     assert {state.status for state in await provider.books()} == {"voided"}
+
+
+async def test_another_address_to_come_back_to_is_the_same_payment(provider: PlayMoney) -> None:
+    answer = await provider.authorize(INTENT)
+    assert await provider.authorize(replace(INTENT, return_url="https://new.example.com")) == answer
+
+
+async def test_every_refusal_says_why(provider: PlayMoney) -> None:
+    await live(provider)
+    asked = replace(INTENT, id="p2", method="pm_3ds")
+    await provider.authorize(asked)
+    declined = replace(INTENT, id="p3", method="pm_declined")
+    await provider.authorize(declined)
+    assert [await provider.capture(one, f"x{one.id}", one.amount) for one in (INTENT, asked, declined)] == [
+        Refused("already_captured"), Refused("not_authorized"), Refused("not_authorized"),
+    ]  # fmt: skip
+    assert isinstance(await provider.void(declined, "v"), Done)  # nothing is held: that is what was asked for
+    assert [state.status for state in await provider.books()] == ["captured", "action_needed", "declined"]
 
 
 # Its page.
@@ -351,6 +370,32 @@ async def test_what_a_process_took_and_did_not_deliver_is_taken_by_another(
     clock.advance(minutes=1)
     assert await other.deliver(sink) == 1
     task.cancel()
+
+
+async def test_a_thousand_orders_of_one_history_read_three_times_change_nothing(
+    tmp_path: Path, opened: Opened, clock: Clock
+) -> None:
+    """Six messages about two payments, each three times, in any order: all are genuine, and what is true stays true."""
+    provider = await opened.provider(tmp_path, clock)
+    await live(provider)
+    other = replace(INTENT, id="p2", method="pm_3ds")
+    asked = await provider.authorize(other)
+    assert isinstance(asked, ActionNeeded)
+    await provider.settle(asked.client_secret, confirm=False)
+    history: list[tuple[bytes, Mapping[str, str]]] = []
+
+    async def sink(body: bytes, headers: Mapping[str, str]) -> int:
+        history.append((body, headers))
+        return 200
+
+    await provider.deliver(sink)
+    assert len(history) == 6
+    before, chance, seen = await provider.books(), Random(1), set()
+    for _ in range(1000):
+        messages = history * 3
+        chance.shuffle(messages)
+        seen |= {(await provider.read_event(*message)).id for message in messages}
+    assert (len(seen), await provider.books()) == (6, before)
 
 
 async def test_mischief_doubles_delays_moves_and_drops(tmp_path: Path, opened: Opened, clock: Clock) -> None:
@@ -496,6 +541,16 @@ async def test_the_tables_themselves_refuse_more_than_was_captured(provider: Pla
         with pytest.raises(apsw.ConstraintError):
             await provider._do(lambda: provider._ledger.raw.execute(f"UPDATE payments SET {sets}"))  # noqa: B023
     assert [state.refunded for state in await provider.books()] == [11]
+
+
+@pytest.mark.parametrize("key", ["", "x" * 65, "a b", "ä", "a\n"])
+async def test_what_is_no_key_is_not_sent(provider: PlayMoney, key: str) -> None:
+    with pytest.raises(ValueError, match="is no key"):
+        replace(INTENT, id=key)
+    for asked in (provider.capture(INTENT, key, euros(1)), provider.refund(INTENT, key, euros(1)),
+                  provider.void(INTENT, key)):  # fmt: skip
+        with pytest.raises(ValueError, match="is no key"):
+            await asked
 
 
 def test_amounts_are_of_the_payment_that_was_asked_for() -> None:

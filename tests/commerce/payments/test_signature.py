@@ -45,12 +45,28 @@ def test_a_secret_can_be_exchanged() -> None:
 
 @pytest.mark.parametrize(
     "header",
-    ["", "t=1", "v1=ab", GOOD.replace("t=", "t=-"), GOOD.replace("t=", "t= "), f"t=1,{GOOD}", GOOD.replace("v1", "v2"),
-     GOOD[:-1], GOOD + "0", GOOD.replace("v1=", "v1=ä"), "t=99999999999999999999,v1=ab", GOOD.upper()],
+    [
+        "", "t=1", "v1=ab", GOOD.replace("t=", "t=-"), GOOD.replace("t=", "t= "), f"t=1,{GOOD}", f"{GOOD},t=1",
+        GOOD.replace("v1", "v2"), GOOD[:-1], GOOD + "0", GOOD.replace("v1=", "v1=ä"), GOOD.upper(),
+        "t=99999999999999999999,v1=ab",
+    ],
 )  # fmt: skip
 def test_another_form_is_not_genuine(header: str) -> None:
     with pytest.raises(NotGenuine):
         check_signature(header, BODY, [SECRET], AT)
+
+
+def test_no_change_of_one_character_is_genuine() -> None:
+    header, body = GOOD.encode(), BODY
+    for original, place in ((header, "header"), (body, "body")):
+        for at in range(len(original)):
+            for changed in (
+                original[:at] + original[at + 1 :],
+                original[:at] + bytes([original[at] ^ 1]) + original[at + 1 :],
+            ):
+                given, signed = (changed, body) if place == "header" else (header, changed)
+                with pytest.raises(NotGenuine):
+                    check_signature(given.decode("latin-1"), signed, [SECRET], AT)
 
 
 def test_another_body_or_secret_is_not_genuine() -> None:

@@ -305,6 +305,6 @@ def _make(path: Path) -> None:
 
 
 def asked_by(intent: Intent) -> str:
-    """What a repeat of a key is compared by: everything that the provider was asked for."""
-    said = repr((intent.id, intent.amount, intent.order, intent.email, intent.method, intent.return_url))
+    """What a repeat of a key is compared by. Where customers come back to may change with a deployment."""
+    said = repr((intent.id, intent.amount, intent.order, intent.email, intent.method))
     return hashlib.sha256(said.encode()).hexdigest()
