@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from backstay.jobs.failure import StepFailed as StepFailed
     from backstay.jobs.flow import Flow as Flow
     from backstay.jobs.flow import Signal as Signal
+    from backstay.mail.values import MailLine as MailLine
+    from backstay.mail.values import MailOrder as MailOrder
     from backstay.model.declare import Model as Model
     from backstay.model.declare import User as User
     from backstay.model.fact import Fact as Fact
@@ -89,6 +91,7 @@ _PLACES = {
     "errors": ("BadRequest", "Conflict", "Denied", "Invalid", "NotFound", "Problem"),
     "jobs.failure": ("Permanent", "StepFailed"),
     "jobs.flow": ("Flow", "Signal"),
+    "mail.values": ("MailLine", "MailOrder"),
     "model.declare": ("Model", "User"),
     "model.fact": ("Fact", "created", "deleted", "fact", "updated"),
     "model.field": ("Index",),

@@ -6,11 +6,14 @@ Invariant: an `App` that exists has a declaration without mistakes, and it is pl
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast, overload
+from uuid import UUID
 
 from backstay.api.accounts import AccountRoutes
 from backstay.api.action import Action, Key
@@ -25,6 +28,7 @@ from backstay.api.health import Health, NotYet
 from backstay.api.http import Front, Receive, Request, Response, Router, Scope, Send
 from backstay.api.idempotency import Idempotency
 from backstay.api.identity import Identify, OwnCredentials
+from backstay.api.mailbox import serve_mailbox
 from backstay.api.mount import ASGI, Mount, Mounts, route_path
 from backstay.api.numbers import Numbers
 from backstay.api.operators import Operators
@@ -44,6 +48,10 @@ from backstay.jobs.outbox import Outbox, Reaction
 from backstay.jobs.schedule import Every
 from backstay.jobs.task import Task, Tasks
 from backstay.jobs.upkeep import Chore, Upkeep
+from backstay.mail.mailbox import Mailbox
+from backstay.mail.models import HIDDEN as MAIL
+from backstay.mail.port import Mailer
+from backstay.mail.post import ATTEMPTS, SECONDS, Office, Post
 from backstay.model.declare import Model
 from backstay.model.fact import Fact, UpdateFact
 from backstay.model.field import Schema
@@ -54,6 +62,7 @@ from backstay.net.http import HTTP
 from backstay.net.permit import Permit
 from backstay.plan.actor import SYSTEM, Actor
 from backstay.plan.limits import Limits
+from backstay.plan.rate import parse_rates
 from backstay.settings import Settings, keys_of, read_settings, secret_of
 from backstay.store.closure import Closure
 from backstay.store.contended import until_settled
@@ -86,8 +95,9 @@ class App:
     """An application: a name and its models. The object is the ASGI application that servers run.
 
     `models` are the classes that are kept and served; `use` are parts that bring models, actions and reactions of their
-    own, such as `Shop(...)`; `user` is the class of its accounts where it is not the one
-    subclass of `User` among them; `limits` change what a question may cost. Raises `DeclarationError` with every
+    own, such as `Shop(...)`; `user` is the class of its accounts where it is not the one subclass of `User` among them;
+    `limits` change what a question may cost. `mailer` sends mail, where that is not the server of `EMAIL_URL`, and
+    `mails` is the folder of templates, `mails/` beside this file otherwise. Raises `DeclarationError` with every
     mistake of the declaration at once.
 
     >>> from backstay import App, Model, Rules, User, anyone
@@ -101,24 +111,27 @@ class App:
     def __init__(
         self, name: str, *, models: Sequence[type[Model]] = (), use: Sequence[Part] = (), user: type[Any] | None = None,
         identify: Identify | None = None, mount: Mapping[str, ASGI] | None = None,
-        limits: Limits | None = None, version: str = "1.0.0",
+        limits: Limits | None = None, version: str = "1.0.0", mailer: Mailer | None = None,
+        mails: str | Path | None = None,
     ) -> None:  # fmt: skip
         self.name = name
         self.version = version
         self.limits = limits or Limits()
         self.identify_by = identify
         self.mounts = Mounts(mount)
+        self.mailer = mailer
+        self.mails = _beside(sys._getframe(1).f_globals) if mails is None else Path(mails)
         self.declaration = Declaration(
-            [*models, *(model for part in use for model in part.models)],
-            user,
-            identify is not None,
-            HIDDEN,
-            self.limits,
-        )
+            [*models, *(model for part in use for model in part.models)], user, identify is not None, HIDDEN,
+            self.limits, MAIL,
+        )  # fmt: skip
         self.hooks = Hooks()
         self.actions: list[Action] = []
         self.reactions: list[Reaction] = []
         self.tasks = Tasks()
+        self.tasks.add(
+            Task(self._deliver, "job", Context, name="backstay.mail", attempts=2 * ATTEMPTS, timeout=SECONDS)
+        )
         self.schedule: list[Every] = []
         self._seeds: list[Callable[..., Awaitable[Any]]] = []
         self.settings: Settings | None = None
@@ -308,6 +321,10 @@ class App:
 
         return keep
 
+    async def _deliver(self, ctx: Context, message: UUID) -> None:
+        """The job by which a mail is sent."""
+        await self.running.post.deliver(ctx, message)
+
     def seed(self, function: F) -> F:
         """Run `async def seed(ctx)` once, when `backstay dev` finds a database without records."""
         self._seeds.append(function)
@@ -424,21 +441,23 @@ class App:
         self, settings: Settings | None = None, *, extend: bool | None = None, store: Store | None = None,
         clock: Callable[[], datetime] | None = None, new_id: Callable[[], str] | None = None,
         passwords: Passwords | None = None, background: bool = False, wire: Wire | None = None,
+        mailer: Mailer | None = None,
     ) -> Running:  # fmt: skip
         """Open the database and build the parts. In development missing tables and columns are created.
 
-        What is not given is the real thing: the store of the settings, the time of day, ids of their own, Argon2, and
-        the network as the wire to other services.
+        What is not given is the real thing: the store of the settings, the time of day, ids of their own, Argon2, the
+        network as the wire to other services, and the mailer of the application.
         With `background` this process tells reactions too, as one that serves does.
         """
         settings = settings or self.settings or read_settings()
         Permit(settings.http_allow)  # what cannot be meant ends the start before anything is opened
+        office = Office.of(settings, self.name, self.mails, mailer or self.mailer)
         store = store or open_store(settings, self.limits, apart=self.declaration.joins)
         await store.open()
         try:
             await self.mounts.start()  # one of them may make the tables that are exposed here
             try:
-                return await self._begin(settings, store, extend, background, clock, new_id, passwords, wire)
+                return await self._begin(settings, store, extend, background, clock, new_id, passwords, wire, office)
             except BaseException:
                 self._running = None
                 await self.mounts.stop()
@@ -450,7 +469,7 @@ class App:
     async def _begin(
         self, settings: Settings, store: Store, extend: bool | None, background: bool,
         clock: Callable[[], datetime] | None, new_id: Callable[[], str] | None, passwords: Passwords | None,
-        wire: Wire | None,
+        wire: Wire | None, office: Office,
     ) -> Running:  # fmt: skip
         done: list[str] = []
         if extend is not False:
@@ -458,7 +477,9 @@ class App:
                 store, self.schema, clock or (lambda: datetime.now(UTC)), development=settings.development
             )
         await see_tables(self.schema, store)
-        self._running = Running(self, settings, store, clock=clock, new_id=new_id, passwords=passwords, wire=wire)
+        self._running = Running(
+            self, settings, store, clock=clock, new_id=new_id, passwords=passwords, wire=wire, office=office
+        )
         await self._running.engine.changes.open()
         await self._running.outbox.open()
         await self._running.jobs.open()
@@ -530,6 +551,7 @@ class Running:
     def __init__(
         self, app: App, settings: Settings, store: Store, *, clock: Callable[[], datetime] | None = None,
         new_id: Callable[[], str] | None = None, passwords: Passwords | None = None, wire: Wire | None = None,
+        office: Office | None = None,
     ) -> None:  # fmt: skip
         self.app = app
         self.parts = AsyncExitStack()
@@ -546,6 +568,10 @@ class Running:
         limits = with_rates(app.limits, settings.rate_limits)
         rates = Rates(store, clock, self.log)
         askers = Askers(rates, limits)
+        office = office or Office.of(settings, app.name, app.mails, app.mailer)
+        per_recipient = parse_rates(limits.mails_per_recipient)
+        self.post = Post(self.engine, office, self.log, rates, per_recipient, app._deliver)
+        self.hooks.post = self.post
         self._accounts = (
             Accounts(
                 self.engine,
@@ -602,6 +628,8 @@ class Running:
         self.identify = credentials.identify
         accounts = self._accounts is not None
         serve_pages(router, app.schema, app.actions, app.limits, app.name, app.version, accounts=accounts)
+        if settings.development and isinstance(office.mailer, Mailbox):
+            serve_mailbox(router, office.mailer)
         operators = Operators(settings.metrics_token, settings.metrics_networks, development=settings.development)
         self.health = Health(
             {
@@ -645,6 +673,7 @@ class Running:
     async def close(self) -> None:
         """End what is no store."""
         await self.http.close()
+        await self.post.close()
         await self.numbers.stop()
         self.log.flush()
         if self._accounts is not None:
@@ -745,3 +774,8 @@ def open_store(settings: Settings, limits: Limits, *, apart: bool = False) -> St
 
         return PostgresStore(url, limits, settings.connections, apart=apart)
     raise ValueError(f"DATABASE_URL begins with sqlite:/// or postgresql://, not {scheme}://.")
+
+
+def _beside(known: Mapping[str, Any]) -> Path | None:
+    """The folder of mail templates beside the file that makes an application; none where it is not made in a file."""
+    return Path(file).resolve().parent / "mails" if (file := known.get("__file__")) else None

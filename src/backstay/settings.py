@@ -29,6 +29,15 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
         "encryption_keys",
         "The keys of encrypted fields, newest first: `id:key,id:key`, each key 32 bytes in base64 or hex.",
     ),
+    "EMAIL_URL": (
+        "email_url",
+        "The server that mail leaves by: `smtps://user:password@mail.example.com`, `smtp+starttls://` or `smtp://`.",
+    ),
+    "BACKSTAY_EMAIL_FROM": ("email_from", "Whom mail is from: `Shop <orders@example.com>`."),
+    "BACKSTAY_LANGUAGE": (
+        "language",
+        "The language of mail for those who name no other, such as `en` or `de`.",
+    ),
     "HOST": ("host", "The address to listen on."),
     "PORT": ("port", "The port to listen on."),
     "LOG_LEVEL": ("log_level", "`debug`, `info`, `warning` or `error`."),
@@ -127,6 +136,9 @@ class Settings:
     database_url: str = field(default="", repr=False)
     secret_key: str = field(default="", repr=False)
     encryption_keys: str = field(default="", repr=False)
+    email_url: str = field(default="", repr=False)
+    email_from: str = ""
+    language: str = "en"
     host: str = "127.0.0.1"
     port: int = 8000
     log_level: str = "info"

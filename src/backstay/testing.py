@@ -23,6 +23,7 @@ from backstay.auth.address import canonical_address
 from backstay.auth.models import AccountToken
 from backstay.auth.password import Passwords
 from backstay.errors import Unavailable
+from backstay.mail.mailbox import Mail, Mailbox
 from backstay.model.declare import plural_of
 from backstay.model.field import Action, Schema
 from backstay.net.fake import FakeServices
@@ -177,6 +178,7 @@ class Trial:
         )  # fmt: skip
         self._store = _Watched(open_store(self._settings, app.limits, apart=app.declaration.joins))
         self.http = FakeServices(Permit(http_allow))
+        self._mailbox = Mailbox()
 
     async def __aenter__(self) -> Trial:
         """Start the application."""
@@ -187,7 +189,7 @@ class Trial:
         passwords = Passwords(memory_kib=8, rounds=1, at_once=1, blur_ms=0)
         await self.app.start(
             self._settings, extend=True, store=self._store, clock=self.clock, new_id=new_id, passwords=passwords,
-            wire=self.http,
+            wire=self.http, mailer=self._mailbox,
         )  # fmt: skip
         try:
             await self._see_that_it_is_empty()
@@ -275,6 +277,14 @@ class Trial:
         later, then two, four, and so on.
         """
         return await self.app.running.jobs.worker.drain()
+
+    @property
+    def mails(self) -> list[Mail]:
+        """The mails that were sent, in order, as they are received: `to`, `subject`, `text`, `html`, `message_id`.
+
+        A mail is sent after the transaction that wrote it, by `await t.work()`.
+        """
+        return self._mailbox.all()
 
     async def facts(self, *, behind: int = 0) -> list[Change]:
         """What has become true, in order: everything in the change log behind a position."""

@@ -24,7 +24,9 @@ from backstay.store.reflect import Column, Link, Table, tables_of
 from tests.transfer import market
 
 PROGRAM = str(Path(sys.executable).with_name("backstay"))
-HIDDEN = ("account_credentials", "account_keys", "account_sign_ins", "account_tokens", "account_knocks")
+HIDDEN = (
+    "account_credentials", "account_keys", "account_sign_ins", "account_tokens", "account_knocks", "mail_messages",
+)  # fmt: skip
 
 
 def backstay(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

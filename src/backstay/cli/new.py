@@ -91,11 +91,12 @@ def _draft(url: str, name: str) -> str:
 
     from backstay.auth.models import HIDDEN
     from backstay.cli.draft import draft_of
+    from backstay.mail.models import HIDDEN as MAIL
     from backstay.model.declare import plural_of
     from backstay.store.reflect import tables_of
 
     try:
-        tables = asyncio.run(tables_of(url, [plural_of(model.__name__) for model in HIDDEN]))
+        tables = asyncio.run(tables_of(url, [plural_of(model.__name__) for model in (*HIDDEN, *MAIL)]))
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     except Exception as error:

@@ -70,6 +70,7 @@ class Limits:
     signup_per_client: str = "60/hour"
     refresh_per_client: str = "600/minute"
     password_per_account: str = "10/hour"  # changes of one account's password, and tries of it
+    mails_per_recipient: str = "60/hour, 300/day"  # mails to one address, whatever they are about
     requests_per_actor: str = ""  # all requests of one account; none means without a limit
     requests_per_client: str = ""  # all requests of one client that is not signed in
 

@@ -41,18 +41,19 @@ async def see_tables(schema: Schema, store: Store) -> None:
 class Declaration:
     """The models, the exposed classes and the class of users of one application.
 
-    `identifies` says that it has a log-in of its own; `hidden` are the models that ours would need. Without exposed
+    `identifies` says that it has a log-in of its own; `hidden` are the models that ours would need, and `always` those
+    that are kept whoever has the accounts. Without exposed
     classes the schema is read at once, and mistakes are raised as `DeclarationError`.
     """
 
     def __init__(
         self, models: Sequence[type[Model]], user: type[Any] | None, identifies: bool, hidden: Sequence[type[Model]],
-        limits: Limits,
+        limits: Limits, always: Sequence[type[Model]] = (),
     ) -> None:  # fmt: skip
         self._models = tuple(models)
         self._user = user
         self._limits = limits
-        self._hidden = tuple(hidden)
+        self._hidden = (*hidden, *always)
         self._exposures: dict[type[Any], Exposure] = {}
         self._schema: Schema | None = None
         self.accounts = not identifies
@@ -64,7 +65,7 @@ class Declaration:
             hint = "App(user=..., identify=who), with async def who(caller) -> Actor | None."
             said = "it is the class of another application, and only its log-in knows who sends a request."
             raise DeclarationError([Mistake(user.__name__, said, hint)])
-        self._hidden = ()
+        self._hidden = tuple(always)
         self.expose(user, hidden=True)
 
     @property

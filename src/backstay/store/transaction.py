@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 import msgspec
@@ -51,11 +51,22 @@ Setting: TypeAlias = Callable[[M], object] | object
 """A value, or an expression over the record; the checkers then know what its argument is."""
 
 
+class MailWriter(Protocol):
+    """What keeps mail in a transaction; `mail/` is handed in where the application is put together."""
+
+    async def write(
+        self, tx: Transaction, mail: str, to: str, about: str, language: str, values: Mapping[str, Any]
+    ) -> bool:
+        """Keep a mail; false where there is one about this already."""
+        ...
+
+
 @dataclass(slots=True)
 class Hooks:
-    """The functions that run inside transactions, by moment and entity."""
+    """The functions that run inside transactions, by moment and entity, and what writes mail."""
 
     by_moment: dict[tuple[Moment, str], list[Hook]] = field(default_factory=dict)
+    post: MailWriter | None = None
 
     def add(self, moment: Moment, entity: str, hook: Hook) -> None:
         """Run `hook` at that moment of every write to the entity."""
@@ -341,6 +352,19 @@ class Transaction:
         """Where it is written what happens later; whoever does it is told when this has committed."""
         self._writer.wrote = True
         return self._writing
+
+    async def mail(self, mail: str, /, *, to: str, about: str, language: str = "", **values: Any) -> bool:
+        """Write to somebody once this transaction is true: `await tx.mail("receipt", to=..., about=..., order=...)`.
+
+        `mail` is the name of a template, `about` is what it is about, such as `f"receipt:{order.id}"`: there is one
+        mail about each thing, and false is returned where it was written before. `language` is that of the reader,
+        such as `de`; `values` are plain or frozen ones, no records, as the template wants them. It is sent in the
+        background, at least once, with one Message-ID. Raises `LookupError` for a mail that has no template and
+        `ValueError` for an address or a value that cannot be. Three round trips; the mail server has no part in them.
+        """
+        if self._hooks.post is None:
+            raise RuntimeError("No mail is written in here.")
+        return await self._hooks.post.write(self, mail, to, about, language, values)
 
     async def write(self, ask: Create | Update | Delete) -> Any:
         """Carry out one change; returns the id of the record. The one road for clients and own code alike.

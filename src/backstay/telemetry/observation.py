@@ -61,6 +61,14 @@ EVENTS: dict[str, Event] = {
         "error", "A step of a flow could not be taken back: `backstay jobs show` says why.", ("flow", "step", "error"),
     ),
     "jobs_wait": Event("warning", "The database is away; jobs are done when it is back.", ("error",)),
+    "mail_sent": Event("info", "A mail was taken on by the mail server.", ("mail", "id", "attempts")),
+    "mail_failed": Event(
+        "warning", "A mail was not taken on; it is tried again later.", ("mail", "id", "attempts", "error")
+    ),
+    "mail_given_up": Event(
+        "error", "A mail was refused for good, or tried for the last time: its record says why.",
+        ("mail", "id", "attempts", "error"),
+    ),
     "upkeep": Event("info", "A chore of the upkeep did something.", ("chore", "did", "seconds")),
     "upkeep_failed": Event("error", "A chore of the upkeep failed; it is done again next time.", ("chore", "error")),
     "upkeep_waits": Event("warning", "The database is away; the upkeep is done when it is back.", ("error",)),

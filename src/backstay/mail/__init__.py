@@ -1,0 +1,1 @@
+"""How people are written to: one port, an adapter for SMTP, and the mailbox of development."""
