@@ -8,7 +8,7 @@ messages of providers only wake the flow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias
@@ -38,8 +38,11 @@ WAKE = "payment"
 _PAUSES = (1, 2, 5, 10, 30, 60, 120, 300)
 """Seconds until the provider is asked again, of whom nobody knows what it did."""
 
-Standing: TypeAlias = Literal["held", "paid", "ask_again", "act", "over"]
-"""Where a purchase stands after a step: the money is held, or taken; ask again; the customer has to act; it is over."""
+Standing: TypeAlias = Literal["held", "paid", "ask_again", "act", "over", "taken"]
+"""Where a purchase stands after a step: the money is held, or it is paid; ask again; the customer has to act; it is
+over; or the money was taken of an order that is not to be, and has to go back."""
+GiveBack: TypeAlias = Callable[[Transaction, Order, str], Awaitable[object]]
+"""Begins a refund of all that was taken of an order, and says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +58,11 @@ class Said:
 
 
 class Purchases:
-    """Carries out what was ordered. `providers` are those of the shop, by name."""
+    """Carries out what was ordered. `providers` are those of the shop, by name; `give_back` begins a whole refund."""
 
-    def __init__(self, providers: Mapping[str, Provider]) -> None:
+    def __init__(self, providers: Mapping[str, Provider], give_back: GiveBack) -> None:
         self.providers = providers
+        self._give_back = give_back
 
     async def purchase(self, flow: Flow, order: UUID) -> None:
         """From an order that was placed to one that is paid, or that is not to be."""
@@ -84,6 +88,9 @@ class Purchases:
                 return None
             if standing == "over":
                 return await self._give_up(flow, order, "not_captured")
+            if standing == "taken":
+                await flow.step("give back", self.give_back, order)
+                return None
             await flow.wait(f"capture answer {asked}", timeout=pause(asked), signal=WAKE)
             asked += 1
 
@@ -91,9 +98,11 @@ class Purchases:
         """The goods are given back at once; then the provider is asked until it is sure that it holds nothing."""
         await flow.step("release", self.release, order, why)
         asked = 0
-        while await flow.step(f"void {asked}", self.void, order, record=self.voided) == "ask_again":
+        while (standing := await flow.step(f"void {asked}", self.void, order, record=self.voided)) == "ask_again":
             await flow.wait(f"void answer {asked}", timeout=pause(asked), signal=WAKE)
             asked += 1
+        if standing == "taken":
+            await flow.step("give back", self.give_back, order)
 
     # Asking the provider: no transaction is open.
 
@@ -104,7 +113,11 @@ class Purchases:
             return Said("refused", reason=found.status)
         if found.payment.status in ("authorized", "captured", "none"):
             return Said("authorized", found.payment.reference, amount=found.payment.amount.amount)
-        return said_of(await self._provider(found).authorize(intent_of(ctx, found)))
+        intent = intent_of(ctx, found)
+        answer = await self._provider(found).authorize(intent)
+        if isinstance(answer, Authorized) and answer.amount != intent.amount:
+            return Said("declined", answer.reference, "another_amount")  # it is not what was ordered: let it go
+        return said_of(answer)
 
     async def capture(self, ctx: Context, order: UUID) -> Said:
         """Take what is held."""
@@ -174,14 +187,10 @@ class Purchases:
             return "over"
         if said.what != "done":
             return "ask_again"
-        total = payment.amount.amount
         if payment.status != "none":
-            await tx.update(payment, status="captured", captured=total, refundable=total)
-            await ledger.post(
-                tx, "capture", str(payment.id), found, payment.amount.currency,
-                ledger.captured(total, shipping=shipping_net(found), discount=found.discount.amount,
-                                tax=found.tax.amount, held=total),
-            )  # fmt: skip
+            await self._taken(tx, found)
+        if found.status in ("cancelled", "failed"):
+            return "taken"
         paid = await move(tx, found, "paid", reserved_until=None)
         await stock.sell(tx, goods_of(found.items), str(found.number))
         await happened(tx, paid, "paid")
@@ -200,12 +209,17 @@ class Purchases:
             await tx.emit(Order.failed, found)
 
     async def voided(self, tx: Transaction, said: Said, order: UUID) -> Standing:
-        """What came of letting it go. What was taken after all is given back by a refund."""
+        """What came of letting it go. What was taken after all, by a capture that nobody answered, goes back."""
         found = await tx.get(Order, order, expand=("payment",))
         payment = found.payment
         if said.what == "refused" and said.reason == "already_captured":
-            return "paid"
-        if said.what not in ("done", "refused"):
+            if payment.status != "captured":
+                await self._taken(tx, found)
+            return "taken"
+        if said.what == "refused":  # money may be held still: somebody has to look
+            await happened(tx, found, "void_refused", said.reason)
+            return "over"
+        if said.what != "done":
             return "ask_again"
         if payment.status == "authorized":
             await ledger.post(
@@ -214,6 +228,25 @@ class Purchases:
         if payment.status not in ("declined", "none", "voided"):
             await tx.update(payment, status="voided", client_secret=None, approve_url=None)
         return "over"
+
+    async def give_back(self, tx: Transaction, order: UUID) -> None:
+        """All that was taken goes back to the customer, by a refund."""
+        found = await tx.get(Order, order, expand=("items", "payment"))
+        if found.payment.refundable:
+            await self._give_back(tx, found, found.status)
+
+    async def _taken(self, tx: Transaction, order: Order) -> None:
+        """The money is ours, at the provider."""
+        payment = order.payment
+        total = payment.amount.amount
+        await tx.update(
+            payment, status="captured", captured=total, refundable=total, client_secret=None, approve_url=None
+        )
+        await ledger.post(
+            tx, "capture", str(payment.id), order, payment.amount.currency,
+            ledger.captured(total, shipping=shipping_net(order), discount=order.discount.amount,
+                            tax=order.tax.amount, held=total),
+        )  # fmt: skip
 
     # What all of them need.
 

@@ -40,7 +40,7 @@ class Refunds:
 
     async def begin(
         self, tx: Transaction, order: Order, returned: Sequence[Returned], *, amount: int | None, reason: str,
-        restock: bool, everything: bool = False,
+        restock: bool, everything: bool = False, driven: bool = True,
     ) -> Refund:  # fmt: skip
         """Write a refund of an order whose items and payment are loaded, and begin to carry it out.
 
@@ -76,8 +76,12 @@ class Refunds:
             )
         )  # fmt: skip
         await happened(tx, order, "refund_begun", f"{asked} {order.total.currency}. {reason}".strip())
-        await tx.start_flow(self.refund, id=str(refund.id), driven=True, refund=refund.id)
+        await tx.start_flow(self.refund, id=str(refund.id), driven=driven, refund=refund.id)
         return refund
+
+    async def everything(self, tx: Transaction, order: Order, reason: str) -> Refund:
+        """Give back all that was taken of an order that is not to be. No goods of it were sold; a worker does it."""
+        return await self.begin(tx, order, (), amount=None, reason=reason, restock=False, everything=True, driven=False)
 
     async def _take(self, tx: Transaction, line: OrderItem, quantity: int) -> int:
         """Lower what can come back of a line; what that many of it cost."""

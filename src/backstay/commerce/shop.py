@@ -66,8 +66,8 @@ class Shop:
             self.providers[provider.name] = provider
         self._secret = b""
         quotes = Quotes(self.terms)
-        self.purchases = Purchases(self.providers)
         self.refunds = Refunds(self.providers)
+        self.purchases = Purchases(self.providers, self.refunds.everything)
         self.webhooks = Webhooks(self.providers)
         self._routes = (
             Carts(self.terms, quotes),

@@ -7,9 +7,8 @@ same yes. Nothing here decides by what a webhook says: an event names a payment 
 How a purchase uses it. The payment's row with its id is committed first, then:
 
 1. `authorize(intent)` until it says something. `ActionNeeded`: show it to the customer, sleep until an event or the
-   time is over, and ask again; `authorize` goes on from where the payment stands. `Authorized`: look whether `lookup`
-   agrees with the order (`State.disagreements`), then `capture`. `Declined`: release what was reserved. `Unknown`:
-   ask again later.
+   time is over, and ask again; `authorize` goes on from where the payment stands. `Authorized`: look whether its amount
+   is that of the order, then `capture`. `Declined`: release what was reserved. `Unknown`: ask again later.
 2. `capture(intent, key, amount)` with a key that was kept before the call. `Unknown`: the same call again, later.
 3. To give up, `void(intent, key)`, and ask for this payment no more. Where it is `Done` no money is held, and none will
    be, even where an `authorize` that was given up on still arrives. `Refused` with `already_captured` means: refund.
