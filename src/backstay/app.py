@@ -24,6 +24,8 @@ from backstay.api.credentials import Credentials
 from backstay.api.cursor import Cursors
 from backstay.api.explaining import Explaining
 from backstay.api.graphql import GraphQL
+from backstay.api.graphql_effects import Effects
+from backstay.api.graphql_persisted import read_listed
 from backstay.api.health import Health, NotYet
 from backstay.api.http import Front, Receive, Request, Response, Router, Scope, Send
 from backstay.api.idempotency import Idempotency
@@ -85,6 +87,7 @@ from backstay.telemetry.trace import tracer
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 M = TypeVar("M", bound=Model)
+T = TypeVar("T")
 Hook: TypeAlias = Callable[[Transaction, M], Awaitable[None]]
 Reacting: TypeAlias = Callable[[Context, M], Awaitable[None]]
 ReactingToUpdate: TypeAlias = Callable[[Context, M, M], Awaitable[None]]
@@ -369,6 +372,17 @@ class App:
             accounts=self.declaration.accounts,
         )
 
+    def graphql_schema(self, roles: Sequence[str] = ()) -> str:
+        """The GraphQL schema (SDL): the developer's whole one, or as somebody signed in with these roles sees it.
+
+        No round trip.
+        """
+        from backstay.api.graphql_schema import Graphs
+
+        graphs = Graphs(self.schema, self.limits, self.actions)
+        graph = graphs.of(Actor("", frozenset(roles))) if roles else graphs.whole()
+        return graph.printed()
+
     @property
     def tables(self) -> Any:
         """The SQLAlchemy `MetaData` of the running application's database, for raw statements."""
@@ -610,7 +624,9 @@ class Running:
             Resource(entity, self.engine, cursors, self.write).serve(router)
         Batch(app.schema.by_plural().values(), app.limits, self.write).serve(router)
         introspection = settings.introspection or settings.development
-        self.graphql = GraphQL(self.engine, cursors, introspection=introspection)
+        listed = read_listed(settings.graphql_documents) if settings.graphql_documents else None
+        self.graphql = GraphQL(self.engine, cursors, app.actions, introspection=introspection, listed=listed)
+        self.graphql.effects = Effects(self.engine, self.graphql.documents, self.change, self.context, askers)
         self.graphql.serve(router)
         for action in app.actions:
             action.serve(router, self.engine, self.context, self.write, askers)
@@ -716,11 +732,19 @@ class Running:
         Where another transaction was in the way, all of it was undone, and is done again.
         """
 
-        async def once() -> Response:
+        return await self.change(request, work, lambda response: response)
+
+    async def change(
+        self, request: Request, work: Callable[[Transaction], Awaitable[T]], respond: Callable[[T], Response] | None
+    ) -> T:
+        """Do a part of the work of a request in one transaction; `respond` makes the answer of it, if it is all."""
+
+        async def once() -> T:
             async with self.context(request).transaction() as tx:
-                response = await work(tx)
-                await self.idempotency.keep(request, response)
-            return response
+                result = await work(tx)
+                if respond is not None:
+                    await self.idempotency.keep(request, respond(result))
+            return result
 
         return await until_settled(once)
 

@@ -40,6 +40,9 @@ CODES: dict[str, Code] = {
     "webhook_not_genuine": Code(
         400, "Not genuine", "Sign the message with the secret of this address, and send it within five minutes."
     ),
+    "unknown_document": Code(
+        400, "Unknown document", "Send the document itself, or list it in the file of BACKSTAY_GRAPHQL_DOCUMENTS."
+    ),
     "introspection_off": Code(
         400, "No introspection", "Set BACKSTAY_INTROSPECTION, or read the schema where it was made."
     ),

@@ -123,6 +123,10 @@ ENVIRONMENT: dict[str, tuple[str, str]] = {
         "introspection",
         "`true` lets clients ask `/graphql` for its schema; in development they always may.",
     ),
+    "BACKSTAY_GRAPHQL_DOCUMENTS": (
+        "graphql_documents",
+        "A JSON file of GraphQL documents by their ids, as front ends are built with; no others are answered then.",
+    ),
     "BACKSTAY_CONNECTIONS": ("connections", "How many connections one process holds to PostgreSQL."),
 }
 """Every variable that is read: the setting it fills and what it is for. The settings page is made from it."""
@@ -167,6 +171,7 @@ class Settings:
     slow_statement_ms: int = 500
     connections: int = 8
     introspection: bool = False
+    graphql_documents: str = ""
 
     @property
     def development(self) -> bool:

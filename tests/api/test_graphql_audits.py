@@ -1,7 +1,8 @@
-"""What the authors of GraphQL over HTTP say a server must and should do, asked of a real one by `graphql-http`."""
+"""What others demand of a GraphQL server: the audits of `graphql-http`, and the compiler of Relay over the schema."""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -12,8 +13,11 @@ from typing import Annotated, Any
 import pytest
 import uvicorn
 from annotated_types import Len
+from graphql import parse
 
 from backstay import App, Model, Rules, User, anyone
+from backstay.api.graphql_schema import Graphs
+from backstay.cli.load import load_app
 from backstay.settings import Settings
 from tests.docs.served import free_port, reachable
 from tests.servers import absent
@@ -70,3 +74,21 @@ def test_all_audits_pass(packages: Path, address: str) -> None:
     audits: list[dict[str, Any]] = json.loads(ran.stdout)
     assert len(audits) > 50
     assert [audit for audit in audits if audit["status"] != "ok"] == []
+
+
+def test_relay_compiles_connections_and_fragments_that_are_fetched_again(packages: Path, tmp_path: Path) -> None:
+    app = load_app(str(Path(__file__).parents[2] / "examples" / "shop" / "shop.py"))
+    (tmp_path / "schema.graphql").write_text(app.graphql_schema())
+    (tmp_path / "src").mkdir()
+    shutil.copy(AUDITS / "page.relay.js", tmp_path / "src" / "page.js")
+    config = {"src": "./src", "schema": "./schema.graphql", "language": "javascript"}
+    (tmp_path / "relay.config.json").write_text(json.dumps(config))
+    compiler = packages / "node_modules" / "relay-compiler" / "cli.js"
+    ran = subprocess.run(["node", str(compiler)], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    made = sorted((tmp_path / "src" / "__generated__").iterdir())
+    texts = [json.loads(found) for file in made for found in re.findall(r'"text": (".*")', file.read_text())]
+    assert len(texts) == 4  # two queries that fetch a fragment again, the page's own, and the mutation
+    graph = Graphs(app.schema, app.limits, app.actions).whole()
+    for text in texts:
+        graph.check(parse(text))

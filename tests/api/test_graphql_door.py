@@ -1,14 +1,20 @@
 """`/graphql` through the whole front: who sees which schema, what is answered in part, what is refused and how."""
 
+import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-from graphql import validate_schema
+from click.testing import CliRunner
+from graphql import build_schema, validate_schema
 
 from backstay import App, BigInt, Currency, Email, Limits, Many, Model, Money, Rules, User, anyone, computed, role
 from backstay import field as field_rule
+from backstay.api.graphql_exchange import Asked
+from backstay.api.graphql_persisted import Persisted, hash_of, read_listed
 from backstay.api.graphql_schema import Graphs
+from backstay.cli.commands import backstay
 from backstay.settings import Settings
 from backstay.testing import Person, Trial
 
@@ -302,3 +308,64 @@ async def test_many_fields_of_one_name_are_merged_in_one_pass(t: Trial) -> None:
     assert body["data"]["racks"]["nodes"] == [{"name": "Left"}]
     body = await ask(t, "{ racks { nodes { name name: id } } }")
     assert codes(body) == ["bad_request"]
+
+
+# Documents that are known by an id.
+
+
+async def test_a_document_may_be_known_by_its_hash(t: Trial) -> None:
+    text = "{ racks { totalCount } }"
+    named = {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": hash_of(text)}}}
+    unknown = await t.post("/graphql", named)
+    assert (unknown.status, codes(unknown.json)) == (400, ["unknown_document"])
+    assert unknown.json["errors"][0]["message"] == "PersistedQueryNotFound"
+    answer = {"data": {"racks": {"totalCount": 1}}}
+    assert (await t.post("/graphql", {"query": text, **named})).json == answer
+    assert (await t.post("/graphql", named)).json == answer
+    other = await t.post("/graphql", {"query": "{ __typename }", **named})
+    assert codes(other.json) == ["bad_request"]
+    assert (await t.post("/graphql", named)).json == answer
+
+
+async def test_where_documents_are_listed_no_others_are_answered(tmp_path: Path) -> None:
+    text = "{ racks { totalCount } }"
+    file = tmp_path / "documents.json"
+    for content in ({"one": text}, {"operations": [{"id": "one", "name": "One", "body": text}]}):
+        file.write_text(json.dumps(content))
+        app = App("things", models=[Rack, Thing, Letter, Diary])
+        async with Trial(app) as t:
+            app.running.graphql.persisted = Persisted(Limits(), read_listed(str(file)))
+            for body in (
+                {"documentId": "one"}, {"documentId": f"sha256:{hash_of(text)}"}, {"query": text},
+            ):  # fmt: skip
+                assert (await t.post("/graphql", body)).json == {"data": {"racks": {"totalCount": 0}}}
+            named = {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": hash_of("{ __typename }")}}}
+            for body in ({"query": "{ __typename }"}, {"documentId": "two"}, {"query": "{ __typename }", **named}):
+                assert codes((await t.post("/graphql", body)).json) == ["unknown_document"]
+    for content in ("[", '{"a": 1}', '{"operations": [{}]}'):
+        file.write_text(content)
+        with pytest.raises(ValueError, match="BACKSTAY_GRAPHQL_DOCUMENTS"):
+            read_listed(str(file))
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_listed(str(tmp_path / "none.json"))
+
+
+def test_what_is_remembered_by_hash_is_bounded() -> None:
+    persisted = Persisted(Limits(remembered_tokens=100))
+    for number in range(100):
+        text = f"{{ a{number}: __typename }}" + " " * 50
+        extensions = {"persistedQuery": {"version": 1, "sha256Hash": hash_of(text)}}
+        assert persisted.text(Asked(text, extensions=extensions)) == text
+    assert persisted._weight == sum(map(len, persisted._seen.values())) <= 800
+    assert len(persisted._seen) > 5
+
+
+def test_the_schema_is_printed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    shop = Path(__file__).parents[2] / "examples" / "shop" / "shop.py"
+    whole = CliRunner().invoke(backstay, ["graphql-schema", str(shop)]).output
+    assert "type Product implements Node {" in whole
+    assert "purchase(items: [LineInput!]!): Order" in whole
+    assert build_schema(whole).query_type is not None
+    assert "MessageConnection" in whole
+    moderator = CliRunner().invoke(backstay, ["graphql-schema", str(shop), "--as-role", "moderator"]).output
+    assert "MessageConnection" not in moderator

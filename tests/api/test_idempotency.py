@@ -385,6 +385,9 @@ WAYS = {
     "DELETE /api/notes/{id}": ("DELETE", f"/api/notes/{ONE}", None, True),
     "PATCH /api/users/{id}": ("PATCH", "/api/users/{ada}", {"name": "Ada"}, True),
     "POST /api/batch": ("POST", "/api/batch", [{"method": "POST", "path": "/api/notes", "body": {"text": "b"}}], True),
+    "POST /graphql": (
+        "POST", "/graphql", {"query": 'mutation { createNote(input: {text: "asked"}) { id } }'}, True,
+    ),
     "POST /api/jot": ("POST", "/api/jot", {"text": "jotted"}, False),
     "POST /api/jot-whole": ("POST", "/api/jot-whole", {"text": "whole"}, True),
     "POST /api/careless": ("POST", "/api/careless", {"text": "careless"}, False),

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,8 +22,8 @@ from tests.golden.conftest import Door, open_shop
 VERBS = tuple(GRANTS)
 OPEN = {"/openapi.json", "/healthz", "/readyz", "/metrics"}
 """Routes that have nothing to do with records: a key may read them like everybody."""
-FOR_ALL = {"/api/auth/signup", "/api/auth/login", "/api/auth/refresh", "/api/auth/me"}
-"""Account routes that do not ask who somebody is, and the one that says so."""
+FOR_ALL = {"/api/auth/signup", "/api/auth/login", "/api/auth/refresh", "/api/auth/me", "/graphql"}
+"""Account routes that do not ask who somebody is, the one that says so, and the one where a document says what."""
 
 
 class Box(Model):
@@ -394,3 +395,23 @@ async def test_a_key_is_answered_as_its_owner_or_refused(shop: Door) -> None:
             assert same or scopes not in (["read"], ["write", "actions"]), folder.name
             assert missing or "create" not in scopes or hers.status != 200, folder.name
     assert asked > 30
+
+
+async def test_a_document_is_asked_within_the_scopes_of_its_key(t: Trial) -> None:
+    person = await t.user("ada@example.com")
+    key = await key_of(t, person, "things:read", "action:quote")
+
+    async def ask(query: str, **variables: str) -> Any:
+        body = (await t.post("/graphql", {"query": query, "variables": variables}, as_=key)).json
+        return body.get("data"), [error["extensions"]["code"] for error in body.get("errors", ())]
+
+    data, codes = await ask("{ things { totalCount } boxes { totalCount } first { id } }")
+    assert data["things"] is not None
+    assert (data["boxes"], data["first"]) == (None, None)
+    assert codes == ["insufficient_scope"] * 2
+    (thing, *_) = (await t.get("/api/things", as_=key)).json["data"]
+    data, codes = await ask("mutation ($id: ID!) { deleteThing(id: $id) { id } quote }", id=thing["id"])
+    assert (data["deleteThing"], codes) == (None, ["insufficient_scope"])
+    assert data["quote"] is not None
+    (box, *_) = (await t.get("/api/boxes", as_=person)).json["data"]
+    assert await ask("query ($id: ID!) { node(id: $id) { id } }", id=box["id"]) == ({"node": None}, [])

@@ -28,8 +28,8 @@ VIEWERS = {
     "reading key": Actor(ADA, scopes=frozenset({"read"})),
 }  # fmt: skip
 PAGES = {"/docs", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/docs/docs.css", "/docs/init.js",
-         "/metrics"}  # fmt: skip
-"""Pages for people, and the numbers for operators: no program of the API asks for them."""
+         "/metrics", "/graphql"}  # fmt: skip
+"""Pages for people, the numbers for operators, and what has a schema of its own: no program of REST asks for them."""
 app = load_app(str(FILE))
 
 

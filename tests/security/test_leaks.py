@@ -47,6 +47,7 @@ async def test_what_breaks_below_is_told_by_no_route(t: Trial, monkeypatch: pyte
         for method in route.handlers:
             path = route.path.replace("{id}", ada.id).replace("{word}", "tea")
             bodies: list[Any] = [{"email": ada.email, "password": PASSWORD}, {"title": "x"}, {"text": "x"},
+                                 {"query": "{ boards { nodes { id } } }"},
                                  {"refresh_token": "bsr_" + "x" * 43}, {"name": "x", "scopes": ["read"]},
                                  [{"method": "POST", "path": "/api/boards", "body": {"text": "x"}}]]  # fmt: skip
             for body in bodies if method in UNSAFE else [None]:

@@ -114,11 +114,7 @@ class Action:
         """Put the action into the router."""
 
         async def handler(request: Request) -> Response:
-            request.actor = permit_call(request.actor, self.name, self.allow)
-            if self.rates:
-                await askers.act(f"{self.method} {self.path}", self.rates, request)
-            if self.key_required and request.attempt is None:
-                raise BadRequest(code="idempotency_key_required")
+            await self.admit(request, askers)
             arguments = await self._arguments(request)
 
             async def work(tx: Transaction) -> Response:
@@ -137,6 +133,14 @@ class Action:
 
         router.add(self.path, **{self.method: handler})
 
+    async def admit(self, request: Request, askers: Askers) -> None:
+        """Let a request call the action, as whom it then acts. Raises what it is refused with."""
+        request.actor = permit_call(request.actor, self.name, self.allow)
+        if self.rates:
+            await askers.act(f"{self.method} {self.path}", self.rates, request)
+        if self.key_required and request.attempt is None:
+            raise BadRequest(code="idempotency_key_required")
+
     def document(self) -> ActionDoc:
         """The action as the OpenAPI document shows it."""
         properties: dict[str, Any] = {name: argument_schema(part) for name, part in self.fields.items()}
@@ -144,7 +148,7 @@ class Action:
         required = [name for name, part in self.fields.items() if part.default is None]
         required += [name for name in self.structs if name not in self.optional]
         arguments = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-        record, several = self._record()
+        record, several = self.record()
         return ActionDoc(
             self.method, self.path, self.doc or self.name.replace("_", " "), arguments if properties else None,
             self._returned() if not record else None, status=self.status, name=self.name, allow=self.allow,
@@ -152,7 +156,7 @@ class Action:
             raw=bool(self.raw),
         )  # fmt: skip
 
-    def _record(self) -> tuple[str, bool]:
+    def record(self) -> tuple[str, bool]:
         """The model that it answers with, and whether with many records; an empty name where it is none."""
         kind, several, _ = taken_apart(get_args(self.returns)[0] if get_origin(self.returns) is Also else self.returns)
         found = isinstance(kind, type) and (issubclass(kind, Model) or is_mapped(kind))
@@ -171,7 +175,7 @@ class Action:
 
     async def _arguments(self, request: Request) -> dict[str, Any]:
         if self.raw:
-            return {self.raw: await _raw(request), **self._parsed(request.params, from_text=True)}
+            return {self.raw: await _raw(request), **self.parsed(request.params, from_text=True)}
         from_text = self.method in ("GET", "DELETE")
         raw: dict[str, Any] = {}
         for name, value in split_query(request.query, 100) if from_text else ():
@@ -181,9 +185,9 @@ class Action:
         if not from_text and any(name not in request.params for name in (*self.fields, *self.structs)):
             raw = await request.object()  # where the address names every argument, no body is needed
         raw = {**raw, **request.params}
-        return self._parsed(raw, from_text=from_text, params=request.params)
+        return self.parsed(raw, from_text=from_text, params=request.params)
 
-    def _parsed(
+    def parsed(
         self, raw: Mapping[str, Any], *, from_text: bool, params: Mapping[str, str] = _NOTHING
     ) -> dict[str, Any]:
         """The arguments by their kinds. `params` are those that stood in the address."""

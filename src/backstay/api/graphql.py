@@ -7,7 +7,7 @@ answered.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +15,12 @@ import msgspec
 from graphql import execute_sync
 from graphql.language import OperationType
 
+from backstay.api.action import Action
 from backstay.api.cursor import Cursors
+from backstay.api.graphql_changes import Effect
 from backstay.api.graphql_document import Document
 from backstay.api.graphql_documents import Documents, Question, joined, shallow
+from backstay.api.graphql_effects import Effects
 from backstay.api.graphql_exchange import (
     PLAIN,
     Asked,
@@ -29,6 +32,7 @@ from backstay.api.graphql_exchange import (
     queried,
     refused_response,
 )
+from backstay.api.graphql_persisted import Persisted
 from backstay.api.graphql_reading import INTROSPECTION, NODE, Answer
 from backstay.api.graphql_schema import Graph, Graphs, Refused
 from backstay.api.http import Request, Response, Router
@@ -42,6 +46,8 @@ from backstay.store.engine import Engine, Found
 from backstay.store.sql import Statement
 
 PATH = "/graphql"
+_LATER = ("unavailable", "overloaded", "timeout", "in_progress", "maintenance")
+"""What a request is refused with as a whole, so that its client tries again."""
 _APART = (401, 403)
 """What one root may be refused with while the others are answered."""
 
@@ -49,11 +55,18 @@ _APART = (401, 403)
 class GraphQL:
     """The handlers of `/graphql`. `introspection` says whether the schema may be asked for."""
 
-    def __init__(self, engine: Engine, cursors: Cursors, *, introspection: bool) -> None:
+    effects: Effects
+    """Carries out what documents do; set before the first request."""
+
+    def __init__(
+        self, engine: Engine, cursors: Cursors, actions: Sequence[Action] = (), *, introspection: bool,
+        listed: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self.engine = engine
+        self.persisted = Persisted(engine.limits, listed)
         self.introspection = introspection
-        self.graphs = Graphs(engine.schema, engine.limits)
-        self.documents = Documents(engine.schema, engine.limits, cursors, self.graphs.names)
+        self.graphs = Graphs(engine.schema, engine.limits, actions)
+        self.documents = Documents(engine.schema, engine.limits, cursors, self.graphs.names, self.graphs.calls)
         self._statements: dict[Any, Statement] = {}
         self._nodes: dict[Any, Sequence[Entity]] = {}
 
@@ -82,15 +95,20 @@ class GraphQL:
     async def _answer(self, asked: Asked, media: str, request: Request) -> Response:
         graph = self.graphs.of(request.actor)
         try:
-            if asked.query is None:
-                return problem_response(media, BadRequest('Send {"query": "{ ... }"}: there is no document.'), request)
+            text = self.persisted.text(asked)
+        except Problem as problem:
+            return problem_response(media, problem, request)
+        try:
             with shallow():
-                document = self.documents.document(asked.query, asked.operation)
-                if document.kind is not OperationType.QUERY:
+                document = self.documents.document(text, asked.operation)
+                if document.kind is not OperationType.QUERY and request.method != "POST":
                     return self._refuse_effect(document, media, request)
                 self._check(document, graph)
+                if document.kind is OperationType.MUTATION:
+                    effects, given = self.documents.effects(document, asked.variables)
+                    return await self._mutate(effects, given, media, request)
                 question = self._question(document, graph, asked, request.actor)
-            data, failed = await self._query(question, document, graph, asked, request.actor)
+            data, failed = await self._query(question, document, graph, asked, request)
         except Refused as told:
             return refused_response(media, told)
         except Problem as problem:
@@ -100,11 +118,8 @@ class GraphQL:
         return data_response(media, data, failed)
 
     def _refuse_effect(self, document: Document, media: str, request: Request) -> Response:
-        if request.method in ("GET", "HEAD"):
-            said = f"A {document.kind.value} is sent by POST: a GET has no effect."
-            problem = Problem(said, code="method_not_allowed", headers={"Allow": "POST"})
-        else:
-            problem = BadRequest(f"No {document.kind.value} is served here.")
+        said = f"A {document.kind.value} is sent by POST: a GET has no effect."
+        problem = Problem(said, code="method_not_allowed", headers={"Allow": "POST"})
         return problem_response(media, problem, request)
 
     # Documents.
@@ -139,9 +154,10 @@ class GraphQL:
     # Queries.
 
     async def _query(
-        self, question: Question, document: Document, graph: Graph, asked: Asked, actor: Actor
+        self, question: Question, document: Document, graph: Graph, asked: Asked, request: Request
     ) -> tuple[bytes, Sequence[Failed]]:
-        """What a query finds, and what of it could not be answered: one statement."""
+        """What a query finds, and what of it could not be answered: one statement, and what its actions do."""
+        actor = request.actor
         failed: dict[str, Problem] = {}
         found: Sequence[Found] = ()
         if question.ask.roots:
@@ -159,6 +175,13 @@ class GraphQL:
         for answer in question.answers:
             if answer.key in failed:
                 members.append((answer.key, b"null"))
+            elif answer.kind == "call":
+                try:
+                    called = await self.effects.run(question.calls[answer.at], question.given, request, None)
+                except Problem as problem:
+                    failed[answer.key] = problem
+                    called = b"null"
+                members.append((answer.key, called))
             elif answer.kind == "introspection":
                 members.append((answer.key, told[answer.key]))
             else:
@@ -183,7 +206,7 @@ class GraphQL:
         roots: list[Any] = []
         answers: list[Answer] = []
         for answer in question.answers:
-            mine = question.ask.roots[answer.at : answer.at + answer.roots]
+            mine = question.ask.roots[answer.at : answer.at + answer.roots] if answer.kind != "call" else ()
             try:
                 if mine:
                     self.engine.statement(Ask(mine, question.ask.values), actor)
@@ -193,9 +216,36 @@ class GraphQL:
                 failed[answer.key] = problem
                 answers.append(answer)
                 continue
-            answers.append(replace(answer, at=len(roots)))
+            answers.append(replace(answer, at=len(roots)) if mine else answer)
             roots += mine
-        return Question(Ask(tuple(roots), question.ask.values), tuple(answers)), failed
+        ask = Ask(tuple(roots), question.ask.values)
+        return replace(question, ask=ask, answers=tuple(answers), shape=0), failed
+
+    # Mutations.
+
+    async def _mutate(
+        self, effects: Sequence[Effect], given: Mapping[Any, Any], media: str, request: Request
+    ) -> Response:
+        """Each field in its own transaction, one after the other. What is alone has its answer kept with its effect."""
+        alone = len(effects) == 1
+        members: list[tuple[str, bytes]] = []
+        failed: list[Failed] = []
+        for effect in effects:
+
+            def respond(shown: bytes, key: str = effect.key) -> Response:
+                return data_response(media, joined([(key, shown)]))
+
+            try:
+                shown = await self.effects.run(effect, given, request, respond if alone else None)
+            except Problem as problem:
+                if alone and problem.status in (409, 429, 503) and problem.code in _LATER:
+                    raise
+                failed.append(Failed((effect.key,), problem))
+                shown = b"null"
+            members.append((effect.key, shown))
+        response = data_response(media, joined(members), failed)
+        response.settled = not failed
+        return response
 
     def _introspected(self, document: Document, graph: Graph, asked: Asked) -> dict[str, bytes]:
         """What is told of the schema itself, by key; the other fields have no value there."""

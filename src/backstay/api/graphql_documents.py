@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import msgspec
@@ -18,9 +18,11 @@ from graphql import parse as parse_text
 from graphql.language import FieldNode, OperationType
 
 from backstay.api.cursor import Cursors
+from backstay.api.graphql_actions import Calls
+from backstay.api.graphql_changes import Effect, EffectReading, write_fields
 from backstay.api.graphql_document import ABSENT, PAGING, PLAIN, Document, exact, filled, is_plain, pairs
 from backstay.api.graphql_names import Names
-from backstay.api.graphql_reading import Answer, Part, Reading, Template
+from backstay.api.graphql_reading import Answer, Part, Reading, Template, Wanted
 from backstay.api.graphql_schema import root_fields
 from backstay.errors import BadRequest
 from backstay.model.field import Entity, Schema
@@ -38,6 +40,9 @@ class Question:
     answers: tuple[Answer, ...]
     shape: int = 0
     """The number of what was read: questions of one number differ in their values only."""
+    calls: tuple[Effect, ...] = ()
+    """The actions that are called, and the variables that fill their places."""
+    given: Mapping[Any, Any] = field(default_factory=dict)
 
 
 class Documents:
@@ -53,8 +58,12 @@ class Documents:
     names no field is left for the plan to refuse.
     """
 
-    def __init__(self, schema: Schema, limits: Limits, cursors: Cursors, names: Names | None = None) -> None:
+    def __init__(
+        self, schema: Schema, limits: Limits, cursors: Cursors, names: Names | None = None, calls: Calls | None = None
+    ) -> None:
         self.limits = limits
+        self.calls = calls
+        self.writes = write_fields(schema.by_plural().values())
         self.cursors = cursors
         self.roots = root_fields(schema.by_plural().values())
         self.names = names or Names(schema)
@@ -91,7 +100,24 @@ class Documents:
         if template.sealed:
             answers = tuple(self._sealed(*pair, document, given) for pair in zip(answers, template.sealed, strict=True))
         values = tuple([filled(value, given) for value in template.values])
-        return Question(Ask(template.roots, values), answers, number)
+        return Question(Ask(template.roots, values), answers, number, template.calls, given)
+
+    def effects(self, document: Document, variables: Mapping[str, Any]) -> tuple[tuple[Effect, ...], dict[Any, Any]]:
+        """What a mutation does with these variables, field by field, and the variables that fill its places."""
+        given = document.given(variables)
+        key = (document.number, *self._shape(document, given))
+        if (kept := self._kept.get(key)) is not None:
+            return cast(tuple[Effect, ...], kept[0]), given
+        reading = self._effect_reading(document, given)
+        effects = reading.effects()
+        self._keep(key, effects, reading.size + len(repr(key)) // 8)
+        return effects, given
+
+    def _effect_reading(self, document: Document, given: Mapping[Any, Any]) -> EffectReading:
+        return EffectReading(
+            self.calls or Calls((), {}, self.names, set()), self.writes, document, given, self.roots, self.names,
+            self.limits,
+        )  # fmt: skip
 
     def render(self, question: Question, found: Sequence[Found], actor: Actor = ANONYMOUS) -> bytes:
         """The body of the response: what the engine found for each root, under the keys of the document."""
@@ -126,7 +152,14 @@ class Documents:
     def _template(
         self, key: Hashable, document: Document, given: Mapping[Any, Any], nodes: Sequence[Entity]
     ) -> tuple[Template, int]:
-        reading = Reading(document, given, self.roots, self.names, self.limits, nodes)
+        calls = self.calls
+
+        def call(wanted: Wanted) -> Effect | None:
+            if calls is None or wanted.name not in calls.by_name:
+                return None
+            return self._effect_reading(document, given).effect(wanted)
+
+        reading = Reading(document, given, self.roots, self.names, self.limits, nodes, call)
         if document.kind is not OperationType.QUERY:
             raise BadRequest(f"This document is a {document.kind.value}, and only queries are read here.")
         template = reading.template()

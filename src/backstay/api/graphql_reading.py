@@ -6,7 +6,7 @@ hidden from the actor. What does not fit a model is handed on, for the planner t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
@@ -30,7 +30,7 @@ from backstay.model.predicate import ANYONE, Condition, Slot, lift
 from backstay.plan.ask import After, Aggregate, Listing, Measure, Nested, One, Root, Selection, Sort
 from backstay.plan.limits import Limits
 
-RootKind = Literal["one", "node", "list", "aggregate", "typename", "introspection"]
+RootKind = Literal["one", "node", "list", "aggregate", "typename", "introspection", "call"]
 Roots: TypeAlias = Mapping[str, tuple[RootKind, Entity]]
 
 NODE = "node"
@@ -93,11 +93,13 @@ class Template:
     values: tuple[Any, ...]
     answers: tuple[Answer, ...]
     sealed: tuple[FieldNode | None, ...]
-    """The lists that want a cursor, or what depends on one, at the positions of their answers."""
+    """The lists that want a cursor, at the positions of their answers."""
+    calls: tuple[Any, ...] = ()
+    """The actions that are called."""
 
 
 @dataclass(slots=True)
-class _Field:
+class Wanted:
     """A field that is wanted, with all the selections that were written for its key."""
 
     key: str
@@ -111,7 +113,7 @@ class Reading:
 
     def __init__(
         self, document: Document, given: Mapping[Any, Any], roots: Roots, names: Names, limits: Limits,
-        nodes: Sequence[Entity] = (),
+        nodes: Sequence[Entity] = (), call: Callable[[Wanted], Any] | None = None,
     ) -> None:  # fmt: skip
         self.roots = roots
         self.types = names
@@ -119,6 +121,9 @@ class Reading:
         self.document = document
         self.given = given
         self.nodes = nodes
+        self.call = call
+        """Reads a field that is an action, and nothing where it is none."""
+        self.calls: list[Any] = []
         self.placed = {name: placed(value, name) for name, value in given.items()}
         self.values: list[Any] = []
         self.size = 0
@@ -136,10 +141,12 @@ class Reading:
         sealed: list[FieldNode | None] = []
         for wanted in fields:
             read, answer = self._root(wanted)
-            answers.append(replace(answer, at=len(roots), roots=len(read)))
+            at = answer.at if answer.kind == "call" else len(roots)
+            answers.append(replace(answer, at=at, roots=len(read)))
             sealed.append(wanted.node if answer.kind == "list" and any(map(_seals, answer.parts)) else None)
             roots += read
-        return Template(tuple(roots), tuple(self.values), tuple(answers), tuple(sealed) if any(sealed) else ())
+        seals = tuple(sealed) if any(sealed) else ()
+        return Template(tuple(roots), tuple(self.values), tuple(answers), seals, tuple(self.calls))
 
     def names(self, word: str) -> str:
         """Our name for a word of the document."""
@@ -147,11 +154,14 @@ class Reading:
 
     # Roots.
 
-    def _root(self, wanted: _Field) -> tuple[Sequence[Root], Answer]:
+    def _root(self, wanted: Wanted) -> tuple[Sequence[Root], Answer]:
         if wanted.name == TYPENAME:
             return (), Answer(wanted.key, "typename", "Query")
         if wanted.name in INTROSPECTION:
             return (), Answer(wanted.key, "introspection")
+        if self.call is not None and (called := self.call(wanted)) is not None:
+            self.calls.append(called)
+            return (), Answer(wanted.key, "call", at=len(self.calls) - 1)
         if wanted.name == NODE and NODE not in self.roots:
             return self._node(wanted)
         known = self.roots.get(wanted.name)
@@ -171,23 +181,23 @@ class Reading:
             case _:
                 return self._aggregate(wanted, entity, arguments)
 
-    def _one(self, wanted: _Field, entity: Entity, arguments: dict[str, Any]) -> tuple[Sequence[Root], Answer]:
+    def _one(self, wanted: Wanted, entity: Entity, arguments: dict[str, Any]) -> tuple[Sequence[Root], Answer]:
         selection = self._selection(wanted, entity, 2)
         return (One(entity.name, self._id(wanted, arguments), selection),), Answer(wanted.key, "one", entity.plural)
 
-    def _id(self, wanted: _Field, arguments: dict[str, Any]) -> Slot:
+    def _id(self, wanted: Wanted, arguments: dict[str, Any]) -> Slot:
         key = self._slot(arguments, "id")
         if key is None:
             raise BadRequest(f"{wanted.name} needs an id.")
         return key
 
-    def _node(self, wanted: _Field) -> tuple[Sequence[Root], Answer]:
+    def _node(self, wanted: Wanted) -> tuple[Sequence[Root], Answer]:
         """A record of any model: one branch of the statement looks in each of those that may be read."""
         key = self._id(wanted, self._arguments(wanted, "one"))
         roots = [One(entity.name, key, self._selection(wanted, entity, 2, any_type=True)) for entity in self.nodes]
         return roots, Answer(wanted.key, "node")
 
-    def _listing(self, wanted: _Field, entity: Entity, arguments: dict[str, Any]) -> tuple[Sequence[Root], Answer]:
+    def _listing(self, wanted: Wanted, entity: Entity, arguments: dict[str, Any]) -> tuple[Sequence[Root], Answer]:
         root = Listing(
             entity.name, where=self._where(arguments), sort=self._sort(arguments),
             search=self._slot(arguments, "search"), limit=self._limit(arguments),
@@ -212,11 +222,11 @@ class Reading:
         answer = Answer(wanted.key, "list", entity.plural, tuple(parts), backwards=root.backwards, behind=behind)
         return (root, *more), answer
 
-    def _of_list(self, part: _Field, wanted: _Field, entity: Entity, selections: list[Selection]) -> Part:
+    def _of_list(self, part: Wanted, wanted: Wanted, entity: Entity, selections: list[Selection]) -> Part:
         """One field of a connection; what is wanted of its records is added to the selections."""
         self._arguments(part, "leaf")
 
-        def rows(of: _Field, depth: int) -> int:
+        def rows(of: Wanted, depth: int) -> int:
             selection = self._selection(of, entity, depth)
             if selection not in selections:
                 selections.append(selection)
@@ -268,7 +278,7 @@ class Reading:
             )
         return root if place is None else replace(root, offset=self._lift(Place.at(number), "after"))
 
-    def _aggregate(self, wanted: _Field, entity: Entity, arguments: dict[str, Any]) -> tuple[Sequence[Root], Answer]:
+    def _aggregate(self, wanted: Wanted, entity: Entity, arguments: dict[str, Any]) -> tuple[Sequence[Root], Answer]:
         where, search = self._where(arguments), self._slot(arguments, "search")
         groups = self._groups(arguments.get("groupBy"))
         measures: dict[str, Measure] = {}
@@ -305,7 +315,7 @@ class Reading:
         return tuple(tuple(self.names(word) for word in text.split(".")) for text in texts)
 
     def _group(
-        self, part: _Field, way: tuple[str, ...], groups: tuple[tuple[str, ...], ...], depth: int,
+        self, part: Wanted, way: tuple[str, ...], groups: tuple[tuple[str, ...], ...], depth: int,
         entity: Entity | None,
     ) -> Part:  # fmt: skip
         """One field of `group`: a path that is grouped by, or a relation on the way to one."""
@@ -328,7 +338,7 @@ class Reading:
         found = self._inside(part, inside_type, depth + 1)
         return Part(part.key, path[-1], tuple(self._group(one, path, groups, depth + 1, target) for one in found))
 
-    def _value_of(self, part: _Field, depth: int) -> tuple[Part, ...]:
+    def _value_of(self, part: Wanted, depth: int) -> tuple[Part, ...]:
         """`placedAt { value }`, where a day or an instant is grouped by itself."""
         inside = list(self._fields(part.selections, "DateGroup", depth + 1))
         if not {one.name for one in inside} <= {"value", TYPENAME}:
@@ -336,7 +346,7 @@ class Reading:
         return tuple(Part(one.key, "" if one.name == "value" else "=DateGroup") for one in inside)
 
     def _measure(
-        self, part: _Field, fn: Any, way: tuple[str, ...], measures: dict[str, Measure], depth: int,
+        self, part: Wanted, fn: Any, way: tuple[str, ...], measures: dict[str, Measure], depth: int,
         of: tuple[Entity | None, str],
     ) -> Part:  # fmt: skip
         """One field of a number's object: a field to measure, or a relation (or money) on the way to it."""
@@ -358,7 +368,7 @@ class Reading:
 
     # Records.
 
-    def _selection(self, wanted: _Field, entity: Entity | None, depth: int, *, any_type: bool = False) -> Selection:
+    def _selection(self, wanted: Wanted, entity: Entity | None, depth: int, *, any_type: bool = False) -> Selection:
         """What is wanted of a record, in the order of the document."""
         fields: list[tuple[str, str]] = []
         nested: list[Nested] = []
@@ -384,21 +394,21 @@ class Reading:
                 nested.append(self._nested(part, name, _target(entity, name), depth))
         return Selection(False, tuple(fields), tuple(nested))
 
-    def _nested(self, part: _Field, name: str, target: Entity | None, depth: int) -> Nested:
+    def _nested(self, part: Wanted, name: str, target: Entity | None, depth: int) -> Nested:
         arguments = self._arguments(part, "nested")
         where, sort = self._where(arguments), self._sort(arguments)
         limit, offset = self._limit(arguments), self._slot(arguments, "offset")
         selection = self._selection(part, target, depth + 1)
         return Nested(part.key, name, selection, where, sort, limit, offset)
 
-    def _parts_of_money(self, part: _Field, name: str, money: tuple[Part, ...] | None, depth: int) -> Nested:
+    def _parts_of_money(self, part: Wanted, name: str, money: tuple[Part, ...] | None, depth: int) -> Nested:
         """Money that is not wanted whole; what fits no money is left for the planner to refuse."""
         if money is None:
             return Nested(part.key, name, self._selection(part, None, depth + 1))
         fields = tuple((one.key, one.source) for one in money)
         return Nested(part.key, name, Selection(False, fields))
 
-    def _money(self, part: _Field, depth: int) -> tuple[Part, ...] | None:
+    def _money(self, part: Wanted, depth: int) -> tuple[Part, ...] | None:
         """The parts of money that are wanted; nothing for all of it; `None` where the selection fits no money."""
         if not part.selections:
             return ()
@@ -412,7 +422,7 @@ class Reading:
 
     # Arguments.
 
-    def _arguments(self, part: _Field, kind: str) -> dict[str, Any]:
+    def _arguments(self, part: Wanted, kind: str) -> dict[str, Any]:
         allowed = _ARGUMENTS[kind]
         found: dict[str, Any] = {}
         for argument in part.node.arguments or ():
@@ -472,12 +482,12 @@ class Reading:
 
     # Selections.
 
-    def _inside(self, part: _Field, type_name: str, depth: int) -> list[_Field]:
+    def _inside(self, part: Wanted, type_name: str, depth: int) -> list[Wanted]:
         if not (found := list(self._fields(part.selections, type_name, depth))):
             raise BadRequest(f"{part.name} needs a selection of its fields: {part.name} {{ ... }}.")
         return found
 
-    def _leaf_of(self, part: _Field, names: Sequence[str], owner: str) -> str:
+    def _leaf_of(self, part: Wanted, names: Sequence[str], owner: str) -> str:
         """The name of a field without fields inside, which `owner` must have."""
         if part.name not in names:
             hint = nearest(part.name, names) or (" Fields of a record stand in nodes { ... }." * ("nodes" in names))
@@ -489,11 +499,11 @@ class Reading:
 
     def _fields(
         self, selections: Sequence[SelectionSetNode], type_name: str, depth: int, *, any_type: bool = False
-    ) -> Iterator[_Field]:
+    ) -> Iterator[Wanted]:
         """The fields of an object, those of fragments among them, each key once."""
         if depth > self.limits.document_depth:
             raise BadRequest(f"More than {self.limits.document_depth} levels.", code="too_expensive")
-        found: dict[str, _Field] = {}
+        found: dict[str, Wanted] = {}
         for node in self._flat(selections, type_name, set(), any_type):
             self.size += 1
             if self.size > self.limits.document_tokens:
@@ -502,7 +512,7 @@ class Reading:
             key = node.alias.value if node.alias is not None else name
             if name.startswith("__") and name != TYPENAME and name not in INTROSPECTION:
                 raise BadRequest(f"There is no {name}.", code="unknown_field")
-            part = found.setdefault(key, _Field(key, name, node))
+            part = found.setdefault(key, Wanted(key, name, node))
             if part.name != name or not _same_arguments(part.node, node):
                 raise BadRequest(f'"{key}" stands for two different things: give one of them another alias.')
             if node.selection_set is not None:

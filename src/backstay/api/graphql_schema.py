@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from graphql import (
     DocumentNode,
     FieldNode,
     GraphQLArgument,
+    GraphQLBoolean,
     GraphQLError,
     GraphQLField,
     GraphQLID,
@@ -34,7 +35,11 @@ from graphql.validation import (
     ValuesOfCorrectTypeRule,
 )
 
+from backstay.api.action import Action
+from backstay.api.graphql_actions import ActionTypes, Calls
+from backstay.api.graphql_changes import Verb, write_fields
 from backstay.api.graphql_names import Names, camel
+from backstay.api.graphql_scalars import scalar
 from backstay.api.graphql_types import NODE, Fields, Types
 from backstay.api.view import View
 from backstay.errors import Problem
@@ -42,6 +47,7 @@ from backstay.model.field import Entity, Schema
 from backstay.plan.actor import Actor
 from backstay.plan.limits import Limits
 from backstay.plan.planner import refused
+from backstay.plan.scope import unscoped
 
 _TOLD = 10
 """Errors that are told of one document."""
@@ -49,6 +55,11 @@ _REMEMBERED = 64
 """Schemas that are remembered, one for each standing."""
 _VALID = 5_000
 """Documents that are remembered as valid."""
+_SAID = {
+    "create": "A new {0}, as whoever made it may read it.",
+    "update": "Changes a {0}; it is answered as it stands then.",
+    "delete": "Deletes a {0}; it is answered as it was.",
+}
 _NO_FIELD = "unknown field"
 
 
@@ -94,16 +105,17 @@ _RULES = [
 class Graph:
     """The schema of one standing. `never` are the fields of `Query` and `Mutation` that it may never use."""
 
-    def __init__(self, of: View, names: Names, never: Mapping[str, Problem]) -> None:
+    def __init__(self, of: View, names: Names, calls: Calls, never: Mapping[str, Problem]) -> None:
         self.types = Types(of, names)
+        self._calls = ActionTypes(calls, self.types)
         self._never = never
         self._valid: set[int] = set()
         entities = [entity for entity in of.schema.by_plural().values() if of.opens(entity)]
         self.nodes = tuple(entity for entity in entities if entity.key.kind.name == "uuid")
-        query = self._query(entities)
+        query, mutation = self._query(entities), self._mutation(of)
         self.schema = GraphQLSchema(
-            GraphQLObjectType("Query", query), types=[self.types.record(entity) for entity in entities],
-            assume_valid=True,
+            GraphQLObjectType("Query", query), GraphQLObjectType("Mutation", mutation) if mutation else None,
+            types=[self.types.record(entity) for entity in entities], assume_valid=True,
         )  # fmt: skip
 
     def _query(self, entities: Sequence[Entity]) -> Fields:
@@ -114,7 +126,33 @@ class Graph:
         for name, (kind, entity) in root_fields(entities).items():
             made = {"one": self.types.one, "list": self.types.connection, "aggregate": self.types.aggregate}
             found[name] = made[kind](entity)
-        return found
+        return found | self._called(query=True) or {"nothing": GraphQLField(GraphQLBoolean)}
+
+    def _mutation(self, of: View) -> Fields:
+        found: Fields = {}
+        for name, (verb, entity) in write_fields(of.schema.by_plural().values()).items():
+            if of.access(entity, verb) is None:
+                continue
+            args: dict[str, GraphQLArgument] = {}
+            if verb != "create":
+                args["id"] = GraphQLArgument(GraphQLNonNull(scalar(entity.key.kind)))
+            if verb != "delete":
+                inputs = self.types.inputs
+                if inputs.sends(entity, new=verb == "create"):
+                    made = inputs.create(entity) if verb == "create" else inputs.update(entity)
+                    args["input"] = GraphQLArgument(GraphQLNonNull(made))
+                elif verb == "update":
+                    continue
+            found[name] = GraphQLField(self.types.record(entity), args, description=_SAID[verb].format(entity.name))
+        return found | self._called(query=False)
+
+    def _called(self, *, query: bool) -> Fields:
+        """The actions that this standing may call, of the one kind or the other."""
+        return {
+            name: self._calls.field(call)
+            for name, call in self._calls.calls.by_name.items()
+            if call.query == query and self.types.view.calls(call.action.name, call.action.allow) is not None
+        }
 
     def printed(self) -> str:
         """The schema in its own language (SDL)."""
@@ -152,10 +190,13 @@ class Graph:
 class Graphs:
     """The schemas of one application, by standing; scopes of keys are left to the plan, which names what they lack."""
 
-    def __init__(self, schema: Schema, limits: Limits) -> None:
+    def __init__(self, schema: Schema, limits: Limits, actions: Sequence[Action] = ()) -> None:
         self.schema = schema
         self.limits = limits
         self.names = Names(schema)
+        entities = schema.by_plural().values()
+        taken = {"node", *root_fields(entities), *write_fields(entities)}
+        self.calls = Calls(actions, schema.entities, self.names, taken)
         self._made: dict[Any, Graph] = {}
 
     def of(self, actor: Actor) -> Graph:
@@ -163,7 +204,7 @@ class Graphs:
         key = (actor.id is not None, actor.roles, frozenset(actor.brought))
         if (graph := self._made.get(key)) is None:
             seen = View(self.schema, actor.id is not None, actor.roles, False, None, frozenset(actor.brought))
-            graph = Graph(seen, self.names, self._never(seen, actor))
+            graph = Graph(seen, self.names, self.calls, self._never(seen, unscoped(actor)))
             if len(self._made) >= _REMEMBERED:
                 self._made.pop(next(iter(self._made)))
             self._made[key] = graph
@@ -171,14 +212,18 @@ class Graphs:
 
     def whole(self) -> Graph:
         """The developer's own schema, with everything in it."""
-        return Graph(View(self.schema, True, frozenset(), True), self.names, {})
+        return Graph(View(self.schema, True, frozenset(), True), self.names, self.calls, {})
 
     def _never(self, seen: View, actor: Actor) -> dict[str, Problem]:
         """What a standing is told that asks for models it may never read: the same as by REST."""
+        every = self.schema.by_plural().values()
+        asked: dict[str, tuple[Verb | Literal["read"], Entity]] = {
+            **{name: ("read", entity) for name, (_, entity) in root_fields(every).items()}, **write_fields(every),
+        }  # fmt: skip
         found = {}
-        for name, (_, entity) in root_fields(self.schema.by_plural().values()).items():
-            if not seen.opens(entity):
-                problem = refused(entity, ("read",), self.schema, actor, self.limits)
+        for name, (verb, entity) in asked.items():
+            if seen.access(entity, verb) is None:
+                problem = refused(entity, (verb,), self.schema, actor, self.limits)
                 if problem is not None:
                     found[name] = problem
         return found

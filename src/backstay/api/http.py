@@ -54,14 +54,15 @@ JSON = (b"content-type", b"application/json")
 
 
 class Response:
-    """A status, headers and a body."""
+    """A status, headers and a body. What is not `settled` is done anew where its request is sent again with its key."""
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("body", "headers", "settled", "status")
 
     def __init__(self, status: int, body: bytes = b"", headers: Sequence[Header] = ()) -> None:
         self.status = status
         self.body = body
         self.headers = headers
+        self.settled = status < 400
 
 
 class Request:

@@ -170,7 +170,7 @@ class Idempotency:
         if attempt.committed:
             if not attempt.answered and not await self._keep_late(attempt, response):
                 return None  # somebody was quicker, and theirs is the answer
-        elif response.status < 400 and not await self.repeats.add(attempt.keyed, response.status, _packed(response)):
+        elif response.settled and not await self.repeats.add(attempt.keyed, response.status, _packed(response)):
             return None
         return response
 

@@ -164,6 +164,16 @@ def openapi(file: str, roles: tuple[str, ...]) -> None:
     click.echo(json.dumps(load_app(file).openapi(roles), indent=2, ensure_ascii=False))
 
 
+@backstay.command("graphql-schema")
+@click.argument("file")
+@click.option("--as-role", "roles", multiple=True, help="As somebody signed in with this role sees it.")
+def graphql_schema(file: str, roles: tuple[str, ...]) -> None:
+    """Print FILE's GraphQL schema: the whole of it, or as a role sees it."""
+    from backstay.cli.load import load_app
+
+    click.echo(load_app(file).graphql_schema(roles), nl=False)
+
+
 @backstay.group()
 def user() -> None:
     """Accounts: the first one with a role is made here."""
