@@ -12,7 +12,7 @@ PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CODE := src tests $(wildcard examples benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev-setup test lint format oracle import-real contract changes migrations idempotency reload soak durability recovery timing bench lock clean
+.PHONY: help run dev-setup test lint format oracle import-real contract changes migrations idempotency reload soak durability recovery chaos timing bench lock clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ soak: dev-setup  ## look for ten minutes whether a server under load grows
 
 contract: dev-setup  ## the example shop explored by schemathesis, 50 examples an operation, as three kinds of viewers
 	$(BIN)/python -m tests.contract
+
+chaos: dev-setup  ## 10,000 purchases on each database while workers are killed 200 times, and four books compared
+	CHAOS_PURCHASES=10000 CHAOS_KILLS=200 $(BIN)/pytest -s tests/commerce/test_chaos.py
 
 timing: dev-setup  ## whether the time of an answer tells who has an account, over 1,000 + 1,000 log-ins
 	$(BIN)/python -m tests.auth.timing

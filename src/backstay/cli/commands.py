@@ -16,6 +16,7 @@ from backstay.cli.migrate import migrate
 from backstay.cli.new import new
 from backstay.cli.review import access, check, docs
 from backstay.cli.shell import shell
+from backstay.cli.shop import shop
 from backstay.cli.transfer import export, import_, seed
 from backstay.cli.upkeep import db, down, ping, up
 from backstay.cli.why import why
@@ -280,3 +281,4 @@ backstay.add_command(import_)
 backstay.add_command(export)
 backstay.add_command(seed)
 backstay.add_command(migrate)
+backstay.add_command(shop)

@@ -76,7 +76,7 @@ class Checkouts:
         """Serve the route."""
         host.action(
             "POST /api/carts/{id}/checkout", allow=anyone, status=201, idempotency_key="required", expand=SHOWN,
-            resumes=True, limit="30/minute",
+            resumes=True, limit=self.terms.checkouts,
         )(self.checkout)  # fmt: skip
 
     async def checkout(

@@ -73,13 +73,12 @@ class Purchases:
                 break
             if standing == "over":
                 return await self._give_up(flow, order, "declined")
-            if standing == "act":
-                left = await flow.step(f"time left {asked}", self.time_left, order)
-                if left <= 0:
-                    return await self._give_up(flow, order, "expired")
-                await flow.wait(f"{WAKE} {asked}", timeout=timedelta(seconds=left), signal=WAKE)
-            else:
-                await flow.wait(f"{WAKE} {asked}", timeout=pause(asked), signal=WAKE)
+            left = await flow.step(f"time left {asked}", self.time_left, order)
+            if left <= 0:
+                return await self._give_up(flow, order, "expired")
+            most = timedelta(seconds=left)
+            patience = most if standing == "act" else min(most, pause(asked))
+            await flow.wait(f"{WAKE} {asked}", timeout=patience, signal=WAKE)
             asked += 1
         asked = 0
         while True:

@@ -94,6 +94,8 @@ class Shop:
     @asynccontextmanager
     async def open(self, around: Surroundings) -> AsyncIterator[None]:
         """Open its providers."""
+        if not around.settings.address:
+            raise ValueError("Set BACKSTAY_PUBLIC_URL: a payment provider sends customers back to it.")
         self._secret = sha256(b"links to orders" + secret_of(around.settings)).digest()
         async with AsyncExitStack() as stack:
             for provider in self.payments:

@@ -29,6 +29,10 @@ class Terms:
     most_of_one: int = 1_000
     most_pending: int = 5
     """How many orders one account, or one address of a guest, may have reserved and not paid."""
+    carts: str = "60/minute"
+    """How many carts one client may open."""
+    checkouts: str = "30/minute"
+    """How often one client, or one account, may check out."""
     driven_for: timedelta = field(default=timedelta(seconds=10))
     """How long a request waits for a payment before it answers with the order as it stands."""
 

@@ -496,16 +496,21 @@ class Resolver:
         return self.operand(operand, frames, viewer)
 
     def _arithmetic(self, op: str, args: tuple[Operand, ...], frames: list[Frame], viewer: bool) -> Expr:
-        paths = [arg for arg in args if not isinstance(arg, (Slot, Value))]
-        if not paths:
+        # Each is resolved once: a calculation inside has parameters of its own.
+        made = [None if isinstance(arg, (Slot, Value)) else self.operand(arg, frames, viewer) for arg in args]
+        kinds = [kind_of(expr) for expr in made if expr is not None]
+        if not kinds:
             raise BadRequest("A calculation needs a field.", code="invalid_filter")
-        kinds = [kind_of(self.operand(arg, frames, viewer)) for arg in paths]
         kind = calculated(op, kinds)
         if kind is None:
             named = " and ".join(dict.fromkeys(kind.name for kind in kinds))
             raise BadRequest(f"{named} cannot be calculated with each other.", code="invalid_filter")
         beside = INTEGER if op == "multiply" and kind.name in ("money", "decimal") else kind
-        return Calc(op, tuple(self._either(arg, beside, frames, viewer) for arg in args), kind)
+        parts = (
+            expr if expr is not None else self._either(arg, beside, frames, viewer)
+            for arg, expr in zip(args, made, strict=True)
+        )  # fmt: skip
+        return Calc(op, tuple(parts), kind)
 
     def _path(self, names: tuple[str, ...], frame: Frame, viewer: bool, hops: int) -> Expr:
         if not names:
