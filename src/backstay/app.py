@@ -596,6 +596,7 @@ class Running:
                 passwords=passwords,
                 actions=[action.name for action in app.actions],
                 tries=Tries(rates, limits),
+                mails=self.post.ready,
             )
             if app.declaration.accounts
             else None
@@ -716,15 +717,23 @@ class Running:
 
     def context(self, request: Request) -> Context:
         """The surroundings of the user's own code for one request."""
-        return self.context_of(request.actor, request.attempt, lambda: self.http.bound(passed_on(request, self.traces)))
+        header = request.header(b"accept-language")
+        return self.context_of(
+            request.actor, request.attempt, lambda: self.http.bound(passed_on(request, self.traces)),
+            header.decode("latin-1") if header is not None else "",
+        )  # fmt: skip
 
     def context_of(
-        self, actor: Actor, attempt: Attempt | None = None, http: Callable[[], HTTP] | None = None
+        self, actor: Actor, attempt: Attempt | None = None, http: Callable[[], HTTP] | None = None, accepts: str = ""
     ) -> Context:
         """The surroundings of own code that acts for somebody."""
         accounts = self._accounts.of(attempt) if self._accounts is not None else OwnLogIn()
         address, http = self.settings.address, http or (lambda: self.http)
-        return Context(self.engine, self.hooks, self.new_id, actor, accounts, attempt, address, http)
+        languages = self.post.office.templates.languages
+        return Context(
+            self.engine, self.hooks, self.new_id, actor, accounts, attempt, address, http,
+            lambda: languages.accepted(accepts),
+        )  # fmt: skip
 
     async def write(self, request: Request, work: Work) -> Response:
         """Do all the work of a request in one transaction; where it carries a key, its answer is kept there too.

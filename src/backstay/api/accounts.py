@@ -43,7 +43,8 @@ class AccountRoutes:
 
     async def signup(self, request: Request) -> Response:
         """Open an account. Always the same answer: whether the address was free is told to its owner only."""
-        await self.accounts.signup(await request.object(), request.network)
+        language = (request.header(b"accept-language") or b"").decode("latin-1")
+        await self.accounts.signup(await request.object(), request.network, language)
         return Response(202, b'{"status":"accepted"}', _PRIVATE)
 
     async def login(self, request: Request) -> Response:

@@ -53,7 +53,7 @@ def serve_mailbox(router: Router, mailbox: Mailbox) -> None:
 
     def of(show: Callable[[str, Mail], Response]) -> Handler:
         async def handler(request: Request) -> Response:
-            mail = mailbox.get(request.params["mail"])
+            mail = mailbox.get(request.params["id"])
             if mail is None:
                 raise NotFound("There is no such message.")
             return show(request.root, mail)
@@ -62,10 +62,10 @@ def serve_mailbox(router: Router, mailbox: Mailbox) -> None:
 
     router.add("/dev/mail", GET=all_of_it)
     router.add("/dev/mail/style.css", GET=style)
-    router.add("/dev/mail/{mail}", GET=of(_one))
-    router.add("/dev/mail/{mail}/html", GET=of(_html))
-    router.add("/dev/mail/{mail}/text", GET=of(_text))
-    router.add("/dev/mail/{mail}/raw", GET=of(_raw))
+    router.add("/dev/mail/{id}", GET=of(_one))
+    router.add("/dev/mail/{id}/html", GET=of(_html))
+    router.add("/dev/mail/{id}/text", GET=of(_text))
+    router.add("/dev/mail/{id}/raw", GET=of(_raw))
 
 
 def _answer(body: bytes, kind: str, csp: str = PAGE_CSP, *more: tuple[bytes, bytes]) -> Response:

@@ -83,6 +83,8 @@ _NOBODY = msgspec.json.encode(
 )
 _AS_MANY = 5
 """How many statements more it takes to try an account whose address is taken, than to open one."""
+_WRITTEN = 2
+"""How many statements more it takes to write a mail, than to find that there is one."""
 
 
 NO_ACCOUNTS = "This application has a log-in of its own (App(identify=...)): its accounts are made there."
@@ -104,14 +106,15 @@ class Accounts:
     """The accounts of one application. One object a process; `close` it at the end.
 
     Its models (`auth.models.HIDDEN`) must be part of the engine's schema. It adds a hook before those of the
-    application, so that every address is stored in its one canonical form, whoever writes it.
+    application, so that every address is stored in its one canonical form, whoever writes it. With `mails` the owner of
+    an address is written to when an account is opened with it, and when somebody tries to open another.
     """
 
     def __init__(
         self, engine: Engine, hooks: Hooks, new_id: Callable[[], str], *,
         lifetime: timedelta = timedelta(days=30), access: timedelta = timedelta(minutes=15),
         passwords: Passwords | None = None, actions: Collection[str] = (), tries: Tries | None = None,
-        monotonic: Callable[[], float] = monotonic_seconds,
+        mails: bool = False, monotonic: Callable[[], float] = monotonic_seconds,
     ) -> None:  # fmt: skip
         self.passwords = passwords or Passwords()
         self.sessions = Sessions(engine, new_id, lifetime, access)
@@ -122,6 +125,7 @@ class Accounts:
         self._purging: asyncio.Task[None] | None = None
         self.gate = Gate(self.sessions, engine.schema.user.name)
         self._tries = tries
+        self._mails = mails
         self._engine = engine
         self._hooks = hooks
         self._new_id = new_id
@@ -151,14 +155,16 @@ class Accounts:
 
     # For everybody.
 
-    async def signup(self, body: Mapping[str, Any], client: str = "") -> None:
+    async def signup(self, body: Mapping[str, Any], client: str = "", language: str = "") -> None:
         """Open an account from `{"email", "password", ...}`; the person then logs in. Says nothing on purpose.
 
         Own fields of the user class may be sent where their owner may set them. Hooks of the user class run with
-        system authority, and `tx.me` is the new user. Where the address is taken, all of it is tried and taken
+        system authority, and `tx.me` is the new user. `language` is what the request accepts, in which they are written
+        to where they say no other. Where the address is taken, all of it is tried and taken
         back, so that a hook, or another value that is taken, refuses both alike. Raises `BadRequest`
         `unknown_field`, `Invalid`, `Conflict` for a value other than the address, `Unavailable`.
-        Ten round trips and two more to begin and to commit; one more for each relation that is sent.
+        Ten round trips and two more to begin and to commit; one more for each relation that is sent, and four where
+        mail is sent.
         """
         opening = parse_opening(body, self._engine.schema, self._engine.limits, self._new_id())
         if self._tries is not None:
@@ -167,7 +173,7 @@ class Accounts:
         password_hash = await self.passwords.hash(opening.password)
         try:
             if (owner := await self._find(opening.email)) is None:
-                await self._open(opening, password_hash)
+                await self._open(opening, password_hash, language)
             else:
                 await self._rehearse(owner, opening, password_hash)
                 await self._knock(owner, opening)
@@ -385,22 +391,32 @@ class Accounts:
         if password_hash is not None:
             await tx.write(Create(CREDENTIAL, {"user": key, "password_hash": password_hash}))
 
-    async def _open(self, opening: Opening, password_hash: str) -> None:
+    async def _open(self, opening: Opening, password_hash: str, language: str) -> None:
         """Make the account; as many statements as it takes to try one whose address is taken."""
         try:
             async with self._transaction(opening.key) as tx:
                 await self._add(tx, opening.key, {**opening.values, "email": opening.email}, password_hash)
-                for _ in range(_AS_MANY):
+                for _ in range(_AS_MANY + self._mails):
                     await tx.hold(self._user.name, opening.key)
+                if self._mails:
+                    about, spoken = f"welcome:{opening.key}", str(opening.values.get("language") or language)
+                    await tx.mail("welcome", to=opening.email, about=about, language=spoken)
         except Conflict as conflict:  # somebody was quicker with the same address
             if not any(error.path == "email" for error in conflict.errors):
                 raise
 
     async def _knock(self, owner: str, opening: Opening) -> None:
-        """Keep that somebody tried to open an account with the address of this user."""
-        with suppress(Invalid):  # who had the address is gone since
+        """Keep that somebody tried to open an account with the address of this user, who is told once a day."""
+        with suppress(Invalid, NotFound):  # who had the address is gone since
             async with self._transaction(opening.key) as tx:
                 await tx.write(Create(KNOCK, {"user": owner}))
+                if not self._mails:
+                    return
+                spoken = str(getattr(await tx.get(self._user.model, owner), "language", "") or "")
+                about = f"account_knock:{owner}:{self._engine.clock():%Y-%m-%d}"
+                if not await tx.mail("account_knock", to=opening.email, about=about, language=spoken):
+                    for _ in range(_WRITTEN):
+                        await tx.hold(self._user.name, owner)
 
     async def _rehearse(self, owner: str, opening: Opening, password_hash: str) -> None:
         """Try the account with the owner of its address out of the way, and take everything back."""

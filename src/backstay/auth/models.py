@@ -74,7 +74,7 @@ class AccountKey(Model):
 
 
 class AccountKnock(Model):
-    """Somebody tried to open an account with the address of this user, who is told once there is mail."""
+    """Somebody tried to open an account with the address of this user, who is told by mail."""
 
     user: Annotated[User, on_delete("cascade")]
 

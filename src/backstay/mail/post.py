@@ -23,6 +23,7 @@ from backstay.mail.port import sender_of as parse_sender
 from backstay.mail.smtp import SMTP
 from backstay.mail.templates import Templates
 from backstay.mail.values import plain_values
+from backstay.plan.ask import Create
 from backstay.plan.rate import Rate
 from backstay.settings import Settings
 from backstay.store.context import Context
@@ -117,20 +118,15 @@ class Post:
         own = tx.as_system
         if await own.exists(MailMessage, lambda one: one.about == about):
             return False
+        kept = {
+            "about": about, "mail": mail, "to": address, "language": office.templates.languages.accepted(language),
+            "message_id": message_id(about, office.sender.domain), "told": told,
+        }  # fmt: skip
         try:
-            written = await own.create(
-                MailMessage(
-                    about=about,
-                    mail=mail,
-                    to=address,
-                    language=office.templates.languages.of(language).code,
-                    message_id=message_id(about, office.sender.domain),
-                    told=told,
-                )
-            )
+            key = await own.write(Create(MailMessage.__name__, kept))
         except Conflict as conflict:  # another transaction wrote it a moment ago: done again, this one sees it
             raise Contended() from conflict
-        await own.enqueue(self._job, message=written.id)
+        await own.enqueue(self._job, message=key)
         return True
 
     async def deliver(self, ctx: Context, message: UUID) -> None:

@@ -44,6 +44,7 @@ class Context:
     def __init__(
         self, engine: Engine, hooks: Hooks, new_id: Callable[[], str], actor: Actor, accounts: AccountMaker,
         attempt: Attempt | None = None, address: str = "", http: Callable[[], HTTP] | None = None,
+        language: Callable[[], str] = str,
     ) -> None:  # fmt: skip
         self.engine = engine
         self.accounts = accounts
@@ -53,6 +54,7 @@ class Context:
         self._attempt = attempt
         self._address = address
         self._http = http
+        self._language = language
         self._hold: Callable[[Writing], Awaitable[None]] | None = None
         self.key = ""
         """What is done here, the same each time it is tried: hand it to a provider as its idempotency key.
@@ -95,6 +97,14 @@ class Context:
         The request came again with the same `Idempotency-Key`, and the first one was not answered.
         """
         return self._attempt is not None and self._attempt.resumed
+
+    @property
+    def language(self) -> str:
+        """The language that who asks understands best (`Accept-Language`), of those that mail is there in: `de`.
+
+        `BACKSTAY_LANGUAGE` where they say none, and where nobody asks.
+        """
+        return self._language()
 
     @property
     def me(self) -> Any:

@@ -358,9 +358,9 @@ class Transaction:
 
         `mail` is the name of a template, `about` is what it is about, such as `f"receipt:{order.id}"`: there is one
         mail about each thing, and false is returned where it was written before. `language` is that of the reader,
-        such as `de`; `values` are plain or frozen ones, no records, as the template wants them. It is sent in the
-        background, at least once, with one Message-ID. Raises `LookupError` for a mail that has no template and
-        `ValueError` for an address or a value that cannot be. Three round trips; the mail server has no part in them.
+        such as `de` or `ctx.language`; `values` are plain or frozen ones, no records, as the template wants them. It is
+        sent in the background, at least once, with one Message-ID. Raises `LookupError` for a mail that has no template
+        and `ValueError` for an address or a value that cannot be. Three round trips, none of them to a mail server.
         """
         if self._hooks.post is None:
             raise RuntimeError("No mail is written in here.")
