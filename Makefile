@@ -12,7 +12,7 @@ PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CODE := src tests $(wildcard examples benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev-setup test lint format oracle import-real contract changes migrations idempotency reload soak durability recovery chaos timing bench lock clean
+.PHONY: help run dev-setup test lint format oracle import-real contract changes migrations idempotency reload soak durability recovery histories chaos timing bench lock clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ durability: dev-setup  ## 300 power cuts under writes, as many on a disk that fa
 recovery: dev-setup  ## PostgreSQL restarted ten times under load, SQLite locked for ten seconds, full and failing disks
 	RECOVERY_RESTARTS=10 RECOVERY_LOCKED=10 RECOVERY_OUTAGES=10 $(BIN)/pytest tests/api/test_postgres_outage.py \
 		tests/api/test_sqlite_outage.py
+
+histories: dev-setup  ## 1,000 orders of the messages about a payment, each message three times, on both databases
+	HISTORIES=1000 $(BIN)/pytest tests/commerce/test_histories.py
 
 soak: dev-setup  ## look for ten minutes whether a server under load grows
 	SOAK_SECONDS=600 $(BIN)/pytest -s tests/cli/test_soak.py
