@@ -30,6 +30,8 @@ from backstay.api.health import Health, NotYet
 from backstay.api.http import Front, Receive, Request, Response, Router, Scope, Send
 from backstay.api.idempotency import Idempotency
 from backstay.api.identity import Identify, OwnCredentials
+from backstay.api.live import Live
+from backstay.api.live_sse import EventStreams
 from backstay.api.mailbox import serve_mailbox
 from backstay.api.mount import ASGI, Mount, Mounts, route_path
 from backstay.api.numbers import Numbers
@@ -513,6 +515,7 @@ class App:
         """Close what was opened."""
         if self._running is not None:
             running, self._running = self._running, None
+            await running.live.stop()
             await running.parts.aclose()
             await running.upkeep.stop()
             await running.closure.stop()
@@ -620,9 +623,23 @@ class Running:
         )
         self.idempotency = Idempotency(repeats, app.limits, self.log)
         cursors = Cursors(secret_of(settings))
+        secrets = sorted(app.schema.secrets)
+        cors = Cors(settings.cors_origins, loopback=settings.development, secrets=secrets)
+        credentials: Credentials | OwnCredentials
+        if self._accounts is None:
+            assert app.identify_by is not None
+            credentials = OwnCredentials(app.identify_by, app.schema.user, cors.allows)
+        else:
+            credentials = Credentials(self._accounts, Cookies(development=settings.development), cors.allows)
+        self.identify = credentials.identify
+        self.live = Live(self.engine, self.log)
+        self.event_streams = EventStreams(
+            self.live, self.engine, rates, cors.allows, self._accounts, credentials.identify
+        )
         router = Router()
+        self.event_streams.serve(router)
         for entity in app.schema.by_plural().values():
-            Resource(entity, self.engine, cursors, self.write).serve(router)
+            Resource(entity, self.engine, cursors, self.write, self.event_streams).serve(router)
         Batch(app.schema.by_plural().values(), app.limits, self.write).serve(router)
         introspection = settings.introspection or settings.development
         listed = read_listed(settings.graphql_documents) if settings.graphql_documents else None
@@ -633,16 +650,9 @@ class Running:
             action.serve(router, self.engine, self.context, self.write, askers)
             if action.resumes:
                 self.idempotency.resuming.add(f"{action.method} {action.path}")
-        secrets = sorted(app.schema.secrets)
-        cors = Cors(settings.cors_origins, loopback=settings.development, secrets=secrets)
-        credentials: Credentials | OwnCredentials
-        if self._accounts is None:
-            assert app.identify_by is not None
-            credentials = OwnCredentials(app.identify_by, app.schema.user, cors.allows)
-        else:
-            credentials = Credentials(self._accounts, Cookies(development=settings.development), cors.allows)
+        if self._accounts is not None:
+            assert isinstance(credentials, Credentials)
             AccountRoutes(self._accounts, credentials).serve(router)
-        self.identify = credentials.identify
         accounts = self._accounts is not None
         serve_pages(router, app.schema, app.actions, app.limits, app.name, app.version, accounts=accounts)
         if settings.development and isinstance(office.mailer, Mailbox):
@@ -656,7 +666,7 @@ class Running:
             operators,
         )  # fmt: skip
         self.health.serve(router)
-        self.numbers = Numbers(self.metrics, operators, self.engine, self.outbox, self.log)
+        self.numbers = Numbers(self.metrics, operators, self.engine, self.outbox, self.log, self.live)
         self.numbers.serve(router)
         self.router = router
         self.front = Front(
@@ -765,6 +775,7 @@ class Running:
         self.health.leaving = self.health.leaving or not relieved
         if not self.front.leaving:
             self.front.leaving = True
+            self.live.leave()
             both = asyncio.gather(self.outbox.stop(), self.jobs.worker.stop())
             self._resting: asyncio.Future[Any] = both
 

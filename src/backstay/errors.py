@@ -46,6 +46,7 @@ CODES: dict[str, Code] = {
     "introspection_off": Code(
         400, "No introspection", "Set BACKSTAY_INTROSPECTION, or read the schema where it was made."
     ),
+    "not_live": Code(400, "Not live", "Ask for it without `Accept: text/event-stream`, or as `detail` says."),
     "too_expensive": Code(400, "Too expensive", "Ask for less: fewer levels, smaller limits, fewer conditions."),
     "not_signed_in": Code(401, "Not signed in", "Sign in and send the access token."),
     "invalid_token": Code(401, "Invalid token", "Sign in again; the token is unknown, ended or expired."),
@@ -91,6 +92,7 @@ CODES: dict[str, Code] = {
         422, "Key of another request", "Make a new key for a new request; repeat a request exactly as it was."
     ),
     "precondition_failed": Code(412, "Precondition failed", "Read the record again; the guard no longer holds."),
+    "too_many_streams": Code(429, "Too many live streams", "Close streams that nobody looks at."),
     "too_many_requests": Code(429, "Too many requests", "Wait for the seconds in `Retry-After`."),
     "headers_too_large": Code(431, "Headers too large", "Send fewer or smaller headers; the limits are documented."),
     "outbound_refused": Code(422, "Address not allowed", "Name an address of the public internet, with https://."),

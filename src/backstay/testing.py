@@ -7,6 +7,7 @@ for each of them.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -140,6 +141,102 @@ class Answer:
         wrong = "".join(f"\n  {e['path']}: {e['message']} ({e['code']})" for e in problem.get("errors", ()))
         traced = "\nThe log on standard error has the exception." if self.status >= 500 else ""
         return f"{said} {self.code}: {problem.get('detail') or problem['title']}{wrong}{traced}"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEvent:
+    """One event of a live answer: its name, its data from JSON, and its id."""
+
+    name: str
+    data: Any
+    id: str
+
+
+class LiveAnswer:
+    """A live answer as its reader has it. `held` are the records by id, as the events so far leave them."""
+
+    def __init__(self, store: _Watched, asked: str) -> None:
+        self.held: dict[str, Any] = {}
+        self.last = ""
+        """The id to resume from."""
+        self._store = store
+        self._asked = asked
+        self._start: Mapping[str, Any] = {}
+        self._text = b""
+        self._told: asyncio.Queue[LiveEvent | None] = asyncio.Queue()
+        self._gone = asyncio.Event()
+        self._begun = asyncio.Event()
+
+    async def next(self, seconds: float = 5.0) -> LiveEvent:
+        """The next event, heartbeats left out. Raises `TimeoutError` after so many seconds, `EOFError` at the end."""
+        if self._told.empty():
+            await self._store.settle()
+            self._store.bell.ring()
+        async with asyncio.timeout(seconds):
+            event = await self._told.get()
+        if event is None:
+            raise EOFError(f"{self._asked} has ended.")
+        self._hold(event)
+        return event
+
+    async def silence(self, seconds: float = 0.3) -> None:
+        """See that nothing is told for so long; else an `AssertionError` that says what is."""
+        try:
+            event = await self.next(seconds)
+        except TimeoutError:
+            return
+        raise AssertionError(f"{self._asked} told {event}")
+
+    def close(self) -> None:
+        """Go away."""
+        self._gone.set()
+
+    def _hold(self, event: LiveEvent) -> None:
+        self.last = event.id
+        if event.name in ("snapshot", "reset"):
+            self.held.clear()
+        if event.name == "snapshot":
+            rows = event.data.get("data", [event.data]) if event.data is not None else []
+            self.held.update((row["id"], row) for row in rows)
+        elif event.name in ("create", "update"):
+            self.held[event.data["id"]] = event.data
+        elif event.name == "delete":
+            del self.held[event.data["id"]]
+
+    async def _see_begun(self, running: asyncio.Future[None]) -> None:
+        """Wait for the status, and see that it is a stream."""
+        waiting = asyncio.ensure_future(self._begun.wait())
+        await asyncio.wait((waiting, running), return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if self._start.get("status") != 200:
+            await running
+            said = self._text.decode(errors="replace")
+            raise AssertionError(f"{self._asked} answered {self._start.get('status')}: {said}")
+
+    async def _receive(self) -> Mapping[str, Any]:
+        """ASGI: nothing comes but the end."""
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Mapping[str, Any]) -> None:
+        """ASGI: take events as they come."""
+        if message["type"] == "http.response.start":
+            self._start = message
+            if message["status"] == 200:
+                self._begun.set()
+            return
+        self._text += message.get("body", b"")
+        while self._start["status"] == 200 and b"\n\n" in self._text:
+            one, _, self._text = self._text.partition(b"\n\n")
+            fields = dict(line.split(": ", 1) for line in one.decode().split("\n") if not line.startswith(":"))
+            if "event" in fields:
+                data = msgspec.json.decode(fields["data"])
+                self._told.put_nowait(LiveEvent(fields["event"], data, fields.get("id", self.last)))
+            elif "id" in fields:
+                self.last = fields["id"]
+        if not message.get("more_body"):
+            self._told.put_nowait(None)
+            self._begun.set()
 
 
 class Trial:
@@ -349,14 +446,34 @@ class Trial:
             sent.setdefault("content-type", "application/json")
         if as_ is not None:
             sent["authorization"] = f"Bearer {_token(as_)}"
-        address, _, query = path.partition("?")
-        scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http", "method": method,
-            "path": unquote(address), "raw_path": quote(address, safe=_SAFE).encode(), "root_path": "",
-            "query_string": quote(query, safe=_SAFE).encode(), "client": None, "server": ("testserver", 80),
-            "headers": [(name.encode(), value.encode()) for name, value in sent.items()],
-        }  # fmt: skip
-        return await self._ask(f"{method} {path}", scope, body)
+        return await self._ask(f"{method} {path}", _scope(method, path, sent), body)
+
+    @asynccontextmanager
+    async def live(
+        self, path: str, *, as_: Person | str | None = None, last: str = "", headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[LiveAnswer]:
+        """A live list or record: `path` is asked for with `Accept: text/event-stream`, and `next()` gives its events.
+
+        `last` is the id of the event that is resumed from. Raises `AssertionError` where no stream is answered.
+
+        >>> async def test(t: Trial) -> None:
+        ...     async with t.live("/api/notes") as notes:
+        ...         assert (await notes.next()).name == "snapshot"
+        """
+        sent = {"accept": "text/event-stream", **{name.lower(): value for name, value in (headers or {}).items()}}
+        if last:
+            sent["last-event-id"] = last
+        if as_ is not None:
+            sent["authorization"] = f"Bearer {_token(as_)}"
+        self.app.running.accounts.identities.forget(None)
+        answer = LiveAnswer(self._store, path)
+        running = asyncio.ensure_future(self.app(_scope("GET", path, sent), answer._receive, answer._send))
+        try:
+            await answer._see_begun(running)
+            yield answer
+        finally:
+            answer.close()
+            await running
 
     async def _ask(self, asked: str, scope: Mapping[str, Any], body: bytes) -> Answer:
         start: Mapping[str, Any] = {}
@@ -502,6 +619,16 @@ class _WatchedWriting:
 
 def _token(who: Person | str) -> str:
     return who.token if isinstance(who, Person) else who
+
+
+def _scope(method: str, path: str, sent: Mapping[str, str]) -> dict[str, Any]:
+    address, _, query = path.partition("?")
+    return {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http", "method": method,
+        "path": unquote(address), "raw_path": quote(address, safe=_SAFE).encode(), "root_path": "",
+        "query_string": quote(query, safe=_SAFE).encode(), "client": None, "server": ("testserver", 80),
+        "headers": [(name.encode(), value.encode()) for name, value in sent.items()],
+    }  # fmt: skip
 
 
 def _started(app: App) -> bool:

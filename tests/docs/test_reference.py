@@ -170,10 +170,11 @@ def test_everything_for_testing_is_documented() -> None:
         name for name, value in vars(testing).items()
         if getattr(value, "__module__", "") == testing.__name__ and not name.startswith("_")
     }  # fmt: skip
-    assert public == {"Trial", "Clock", "Person", "Answer"}
+    assert public == {"Trial", "Clock", "Person", "Answer", "LiveAnswer", "LiveEvent"}
     assert public <= set(re.findall(r"[A-Z][A-Za-z]+", said))
     for kind, short in (
         (testing.Trial, "t"), (testing.Clock, "t.clock"), (testing.Person, "ada"), (testing.Answer, "answer"),
+        (testing.LiveAnswer, "notes"), (testing.LiveEvent, "event"),
     ):  # fmt: skip
         members = {name for name in vars(kind) if not name.startswith("_")}
         members |= {"app", "clock", "http"} if kind is testing.Trial else set()

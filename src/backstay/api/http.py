@@ -8,8 +8,9 @@ be at all (`_admit`), and whether there is room for it, is decided before anythi
 from __future__ import annotations
 
 import re
-from asyncio import AbstractEventLoop, CancelledError, current_task, get_running_loop
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from asyncio import AbstractEventLoop, CancelledError, current_task, ensure_future, get_running_loop
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from secrets import token_hex
 from time import perf_counter
@@ -63,6 +64,17 @@ class Response:
         self.body = body
         self.headers = headers
         self.settled = status < 400
+
+
+class Stream(Response):
+    """An answer that goes on until one side ends it: `chunks` are sent as they come; `close` is called at its end."""
+
+    __slots__ = ("chunks", "close")
+
+    def __init__(self, chunks: AsyncIterator[bytes], close: Callable[[], None], headers: Sequence[Header]) -> None:
+        super().__init__(200, b"", headers)
+        self.chunks = chunks
+        self.close = close
 
 
 class Request:
@@ -357,6 +369,16 @@ class Front:
                 headers.append((b"server-timing", tally.said(perf_counter() - started)))
             if self.leaving and scope.get("http_version") in ("1.1", "1.0"):
                 headers.append((b"connection", b"close"))
+            if isinstance(response, Stream):
+                deadlines.begun.pop(task, None)  # it is answered, and neither late nor in anybody's way
+                if entered:
+                    shedding.inside, entered = shedding.inside - 1, False
+                self.observe(request, status, perf_counter() - started, None)
+                if begun is not None and self.traces is not None:
+                    self.traces.end(begun, request.method, request.route, status, request.id, None)
+                    begun = None
+                await _stream(response, headers, receive, send)
+                return
             if status not in (204, 304):
                 headers.append((b"content-length", b"%d" % len(body)))
             try:
@@ -477,6 +499,37 @@ def _check_length(headers: Mapping[bytes, bytes]) -> None:
         raise BadRequest("Send Content-Length or Transfer-Encoding, not both.")
     if coding is not None and coding.strip().lower() != b"chunked":
         raise BadRequest("Transfer-Encoding may be chunked, and nothing else.")
+
+
+async def _stream(response: Stream, headers: Sequence[Header], receive: Receive, send: Send) -> None:
+    """Send what comes, as it comes, until it ends or whoever asked has gone."""
+    task = cast(Task, current_task())
+    gone = False
+
+    async def listen() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        task.cancel()
+
+    listening = ensure_future(listen())
+    try:
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        async for chunk in response.chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    except OSError:
+        pass
+    except CancelledError:
+        if not gone:
+            raise
+        task.uncancel()
+    finally:
+        response.close()
+        listening.cancel()
+        with suppress(CancelledError):
+            await listening
 
 
 _OVERLOADED = Unavailable(code="overloaded")

@@ -9,6 +9,7 @@ import asyncio
 from contextlib import suppress
 
 from backstay.api.http import Front, Header, Request, Response, Router
+from backstay.api.live import Live
 from backstay.api.operators import Operators
 from backstay.errors import NotFound
 from backstay.jobs.outbox import Outbox
@@ -27,7 +28,7 @@ class Numbers:
     """The numbers of one process, and the page of them all."""
 
     def __init__(
-        self, metrics: Metrics, operators: Operators, engine: Engine, outbox: Outbox, log: Log
+        self, metrics: Metrics, operators: Operators, engine: Engine, outbox: Outbox, log: Log, live: Live
     ) -> None:  # fmt: skip
         self.metrics = metrics
         self.front: Front
@@ -35,6 +36,7 @@ class Numbers:
         self._engine = engine
         self._outbox = outbox
         self._log = log
+        self._live = live
         self._sharing: asyncio.Task[None] | None = None
 
     def serve(self, router: Router) -> None:
@@ -71,6 +73,8 @@ class Numbers:
             Value("backstay_queue_seconds", (), store.waiting()),
             *(Value("backstay_events_total", (event,), count) for event, count in self._log.counts.items()),
         ]
+        found.append(Value("backstay_live_streams", (), self._live.streams))
+        found += [Value("backstay_live_events_total", (event,), count) for event, count in self._live.sent.items()]
         if (connections := getattr(store, "connections", None)) is not None:
             busy, free = connections()
             found += [Value("backstay_connections", ("busy",), busy), Value("backstay_connections", ("free",), free)]

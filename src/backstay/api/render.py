@@ -62,6 +62,11 @@ def one_response(request: Request, found: Found, status: int = 200, headers: Seq
     return Response(status, body, [*JSON_HEADERS, (b"etag", tag.encode()), *headers])
 
 
+def list_body(found: Found, cursor: str | None) -> bytes:
+    """The body of a page whose total nobody asked for."""
+    return b'{"data":' + found.array + b',"meta":' + msgspec.json.encode({"next_cursor": cursor}) + b"}"
+
+
 def list_response(request: Request, found: Found, cursor: str | None) -> Response:
     """A page: the rows as the database wrote them, and where the next one begins."""
     meta: dict[str, Any] = {"next_cursor": cursor}

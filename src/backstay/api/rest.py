@@ -11,8 +11,9 @@ from urllib.parse import quote
 
 from backstay.api.cursor import Cursors
 from backstay.api.http import Request, Response, Router, split_query
+from backstay.api.live_sse import EventStreams, asks_for_stream, parted
 from backstay.api.query import GROUP_PARAMETERS, LIST_PARAMETERS, ListQuery, Parsed, parse_one
-from backstay.api.render import JSON_HEADERS, digest, json_response, list_response, one_response, version_of
+from backstay.api.render import JSON_HEADERS, digest, json_response, list_body, list_response, one_response, version_of
 from backstay.errors import BadRequest, NotFound, UnknownField, nearest
 from backstay.model.field import Action, Entity
 from backstay.model.predicate import NOBODY, Slot, normal
@@ -35,8 +36,9 @@ Write: TypeAlias = Callable[[Request, Work], Awaitable[Response]]
 class Resource:
     """The handlers of one entity."""
 
-    def __init__(self, entity: Entity, engine: Engine, cursors: Cursors, write: Write) -> None:
+    def __init__(self, entity: Entity, engine: Engine, cursors: Cursors, write: Write, streams: EventStreams) -> None:
         self.entity = entity
+        self.streams = streams
         self.engine = engine
         self.cursors = cursors
         self.write = write
@@ -91,7 +93,9 @@ class Resource:
         return split_query(request.query, self.engine.limits.max_parameters)
 
     async def list(self, request: Request) -> Response:
-        """A page of records."""
+        """A page of records; kept up to date where the request asks for a stream."""
+        if asks_for_stream(request):
+            return await self._live_list(request)
         self._admit(request, "read")
         pairs = self._pairs(request)
         place: Any = None
@@ -115,7 +119,9 @@ class Resource:
         return json_response(request, body, f'W/"{digest(body)}"')
 
     async def get(self, request: Request) -> Response:
-        """One record."""
+        """One record; kept up to date where the request asks for a stream."""
+        if asks_for_stream(request):
+            return await self._live_one(request)
         self._admit(request, "read")
         key = request.params["id"]
         if request.query:
@@ -131,6 +137,34 @@ class Resource:
         if not found.texts:
             raise NotFound()
         return one_response(request, found)
+
+    async def _live_list(self, request: Request) -> Response:
+        """A page of records, and then what changes in it."""
+        pairs, own = parted(self._pairs(request), self.entity)
+        token = await self.streams.admit(request, own)
+        self._admit(request, "read")
+        if any(name in ("cursor", "page") for name, _ in pairs):
+            raise BadRequest("A live list begins at its beginning: leave cursor and page out.", code="not_live")
+        parsed = self._lists.parse(pairs)
+
+        def show(found: Found) -> bytes:
+            more = found.more and found.keys is not None
+            cursor = (
+                self.cursors.seal(self.entity.plural, pairs, request.actor, list(found.keys or ())) if more else None
+            )
+            return list_body(found, cursor)
+
+        return await self.streams.open(request, token, own, Ask((parsed.root,), parsed.values), show)
+
+    async def _live_one(self, request: Request) -> Response:
+        """One record, and then what changes in it."""
+        pairs, own = parted(self._pairs(request), self.entity)
+        token = await self.streams.admit(request, own)
+        self._admit(request, "read")
+        key = key_of(self.entity, request.params["id"])
+        parsed = parse_one(self.entity, str(key), pairs)
+        ask = Ask((parsed.root,), parsed.values)
+        return await self.streams.open(request, token, own, ask, lambda found: found.rows[0])
 
     async def create(self, request: Request) -> Response:
         """A new record; 201 with it where its creator may read it, and without a body where not. A list makes many."""

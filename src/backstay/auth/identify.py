@@ -83,6 +83,15 @@ class Identities:
             self._remember(key, _Held(found.actor, slot, numbers.get(slot, 0), moment + lasts))
         return found.actor
 
+    async def look(self, token: str) -> Recognised:
+        """Whose it is and until when, looked up now, whatever is remembered. Raises `NotSignedIn`. One round trip."""
+        purpose = purpose_of(token)
+        find = self._find.get(purpose) if purpose is not None else None
+        found = await find(digest(token)) if find is not None else None
+        if found is None or found.actor.id is None:
+            raise NotSignedIn(code="invalid_token")
+        return found
+
     def forget(self, user: str | None) -> None:
         """Trust nothing remembered of a user any more, of nobody where none is named, nor an answer that is on its way.
 

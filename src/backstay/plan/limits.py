@@ -62,6 +62,11 @@ class Limits:
     max_wait_ms: int = 100  # milliseconds that a request may wait while a line is standing
     max_statement_ms: int = 5_000  # milliseconds of one statement
     max_steps_on_loop: int = 3_000_000  # SQLite instructions of one read before it moves to a thread, about 50 ms
+    live_streams: int = 10_000  # live streams of one process
+    live_per_actor: int = 100  # live streams of one account, or of one client that is not signed in, in one process
+    live_events: int = 1_000  # events that wait for a slow reader
+    live_bytes: int = 1_048_576  # bytes of them together, beside one snapshot
+    live_heartbeat_seconds: int = 15
     remembered_plans: int = 2_000
     remembered_tokens: int = 100_000  # of all GraphQL documents together
     login_per_account: str = "10/minute, 100/hour"  # tries to sign in with one address

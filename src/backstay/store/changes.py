@@ -21,6 +21,10 @@ Action: TypeAlias = WriteAction | Literal["fact", "reset"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COLUMNS = '"position", "at", "model", "record", "action", "version", "old", "new", "actor", "fact"'
 _PAGE = 1_000
+_MARKS = (
+    'SELECT s."number", c."model", c."record", c."action", c."version" FROM "_state" AS s '
+    'LEFT JOIN "_changes" AS c ON c."position" IS NULL WHERE s."name" = \'position\''
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,15 @@ class Change:
     fact: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """A state of the database by the log: everything up to a position, and changes that have none yet."""
+
+    position: int
+    loose: frozenset[tuple[str, str, str, int]] = frozenset()
+    """Model, record, action and version of what is committed and not numbered."""
+
+
 class ChangeLog:
     """The change log of one database, to be read from."""
 
@@ -61,6 +74,24 @@ class ChangeLog:
             else:
                 async with self.store.transaction() as writing:
                     await begin_epoch(writing, self.store.dialect)
+
+    async def epoch_now(self) -> str:
+        """The epoch as it stands in the database. One round trip."""
+        rows = await self.store.run('SELECT "value" FROM "_state" WHERE "name" = \'epoch\'', ())
+        return as_text(rows[0][0]) or "" if rows else ""
+
+    async def marks(self, tx: Writing | None = None) -> Marks:
+        """Up to where what can be read now is in the log, to be compared with a second look. One round trip."""
+        run = tx.run if tx is not None else self.store.run
+        if self.store.dialect.name == "sqlite":  # one writer, whose numbers are positions
+            (row,) = await run(f"SELECT {self.store.dialect.last_position}", ())
+            return Marks(int(row[0]))
+        rows = await run(_MARKS, ())
+        loose = frozenset(
+            (as_text(model), as_text(record), as_text(action), int(version))
+            for _, model, record, action, version in rows if model is not None
+        )  # fmt: skip
+        return Marks(int(rows[0][0]), loose)
 
     async def after(self, position: int, limit: int = 500) -> list[Change]:
         """The changes behind a position, in order, at most `limit`. One round trip."""

@@ -47,6 +47,8 @@ METRICS: dict[str, Metric] = {
     "backstay_changes_head": Metric("gauge", "The position of the newest change in the change log."),
     "backstay_reaction_lag": Metric("gauge", "Changes that a reaction has still to read.", ("reaction",)),
     "backstay_reactions_given_up": Metric("gauge", "Facts that reactions were given up on."),
+    "backstay_live_streams": Metric("gauge", "Live streams that are open."),
+    "backstay_live_events_total": Metric("counter", "Events of live streams, `reset` and `end` too.", ("event",)),
     "backstay_events_total": Metric("counter", "Events of the log, written or not.", ("event",)),
     "backstay_process_resident_bytes": Metric("gauge", "Memory of a process.", ("pid",)),
     "backstay_process_open_files": Metric("gauge", "Open files and sockets of a process.", ("pid",)),

@@ -69,6 +69,8 @@ EVENTS: dict[str, Event] = {
         "error", "A mail was refused for good, or tried for the last time: its record says why.",
         ("mail", "id", "attempts", "error"),
     ),
+    "live_waits": Event("warning", "The database is away; live streams go on when it is back.", ("error",)),
+    "live_failed": Event("error", "A change could not be told to live streams: they begin anew.", ("error",)),
     "upkeep": Event("info", "A chore of the upkeep did something.", ("chore", "did", "seconds")),
     "upkeep_failed": Event("error", "A chore of the upkeep failed; it is done again next time.", ("chore", "error")),
     "upkeep_waits": Event("warning", "The database is away; the upkeep is done when it is back.", ("error",)),
