@@ -399,6 +399,9 @@ async def test_a_key_is_answered_as_its_owner_or_refused(shop: Door) -> None:
 
 async def test_a_document_is_asked_within_the_scopes_of_its_key(t: Trial) -> None:
     person = await t.user("ada@example.com")
+    await t.post(
+        "/api/things", {"name": "Cup", "box": (await t.post("/api/boxes", {}, as_=person)).json["id"]}, as_=person
+    )
     key = await key_of(t, person, "things:read", "action:quote")
 
     async def ask(query: str, **variables: str) -> Any:

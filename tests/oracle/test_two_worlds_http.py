@@ -9,6 +9,7 @@ too, and are the only ones. At the end each place where a rule enters is left op
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from backstay.plan.tree import After
 from tests.golden.client import Reply, parse_rest
 from tests.golden.shop import key, rows
 from tests.oracle.test_planted_faults import WRITE_FAULTS, Plant, everything, open_way, replaced
+from tests.oracle.twin_documents import document_reads, document_writes, documents
 from tests.oracle.twin_series import batches, lists, nested, puts, series
 from tests.oracle.twin_shops import (
     CLOSED,
@@ -99,8 +101,8 @@ def shown(reply: Reply, one: str = "") -> tuple[Any, ...]:
 
 
 def placed(question: Question, one: str) -> Question:
-    """The question about one id."""
-    body = json.loads(json.dumps(question.body).replace("ID", one))
+    """The question about one id; the type `ID!` of a document is none."""
+    body = json.loads(re.sub("ID(?!!)", one, json.dumps(question.body)))
     return Question(question.method, question.address.replace("ID", one), body, question.headers)
 
 
@@ -286,6 +288,15 @@ async def test_a_tag_of_one_world_is_known_in_the_other(database: str, viewer: s
             assert (reply.status, reply.headers["etag"], reply.body) == (304, tag, b""), address
             known += 1
     assert known > 15
+
+
+@in_one_loop
+@everywhere
+@for_everybody
+async def test_documents_are_answered_alike(database: str, viewer: str, street: Street) -> None:
+    asked = list(documents(viewer))
+    assert len(asked) > 90
+    assert await all_of(differences(await street.twins(database, viewer), viewer, asked)) == []
 
 
 # Writing.
@@ -480,7 +491,14 @@ def before_is_open(patch: pytest.MonkeyPatch) -> None:
 
 
 LINKS = open_way("source", "_visible", "<dictcomp>", "_sight", "_shape_create")
-SERIES = {"lists": lists, "puts": puts, "batches": batches, "nested": nested}
+SERIES = {
+    "documents": document_reads,
+    "mutations": document_writes,
+    "lists": lists,
+    "puts": puts,
+    "batches": batches,
+    "nested": nested,
+}
 FAULTS: dict[str, tuple[str, Plant]] = {
     "get": ("GET", open_way("source", "_one")),
     "list": ("GET", open_way("source", "_listing", where=lambda values: "rows" not in values)),
@@ -500,6 +518,22 @@ FAULTS: dict[str, tuple[str, Plant]] = {
         "GET", replaced(Resolver, "_guard", lambda guard: lambda self, part, value, frame, viewer: value),
     ),
     "field by role": ("GET", replaced(Resolver, "visible", everything)),
+    "GraphQL: one": ("documents", open_way("source", "_one")),
+    "GraphQL: list": ("documents", open_way("source", "_listing", where=lambda values: "rows" not in values)),
+    "GraphQL: count": ("documents", open_way("source", "_listing", where=lambda values: "rows" in values)),
+    "GraphQL: aggregate": ("documents", open_way("source", "_aggregate")),
+    "GraphQL: path of a filter": ("documents", open_way("source", "_within")),
+    "GraphQL: path of a sort": ("documents", open_way("_path", "path", "_order")),
+    "GraphQL: path of a group": ("documents", open_way("_path", "path", "_group")),
+    "GraphQL: quantifier": ("documents", open_way("_many")),
+    "GraphQL: to one": ("documents", open_way("source", "_to_one")),
+    "GraphQL: to many": ("documents", open_way("source", "_to_many")),
+    "GraphQL: field by row": (
+        "documents", replaced(Resolver, "_guard", lambda guard: lambda self, part, value, frame, viewer: value),
+    ),
+    "GraphQL: update": ("mutations", open_way("source", "_before", "_shape_update")),
+    "GraphQL: delete": ("mutations", open_way("source", "_before", "_shape_delete")),
+    "GraphQL: links": ("mutations", LINKS),
     "update": ("PATCH", open_way("source", "_before", "_shape_update")),
     "delete": ("DELETE", open_way("source", "_before", "_shape_delete")),
     "why a change was refused": ("PATCH", open_way("source", "_one")),
