@@ -643,7 +643,9 @@ class Running:
         Batch(app.schema.by_plural().values(), app.limits, self.write).serve(router)
         introspection = settings.introspection or settings.development
         listed = read_listed(settings.graphql_documents) if settings.graphql_documents else None
-        self.graphql = GraphQL(self.engine, cursors, app.actions, introspection=introspection, listed=listed)
+        self.graphql = GraphQL(
+            self.engine, cursors, app.actions, introspection=introspection, listed=listed, page=settings.development
+        )
         self.graphql.effects = Effects(self.engine, self.graphql.documents, self.change, self.context, askers)
         self.graphql.serve(router)
         for action in app.actions:

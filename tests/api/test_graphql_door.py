@@ -1,6 +1,7 @@
 """`/graphql` through the whole front: who sees which schema, what is answered in part, what is refused and how."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +12,7 @@ from graphql import build_schema, validate_schema
 
 from backstay import App, BigInt, Currency, Email, Limits, Many, Model, Money, Rules, User, anyone, computed, role
 from backstay import field as field_rule
+from backstay.api.graphiql_page import GRAPHIQL_FILES
 from backstay.api.graphql_exchange import Asked
 from backstay.api.graphql_persisted import Persisted, hash_of, read_listed
 from backstay.api.graphql_schema import Graphs
@@ -369,3 +371,30 @@ def test_the_schema_is_printed(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert "MessageConnection" in whole
     moderator = CliRunner().invoke(backstay, ["graphql-schema", str(shop), "--as-role", "moderator"]).output
     assert "MessageConnection" not in moderator
+
+
+# The page.
+
+
+async def test_a_browser_gets_a_page_that_loads_nothing_from_elsewhere(t: Trial) -> None:
+    page = await t.get("/graphql", headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "'self'" in page.headers["content-security-policy"]
+    assert "http" not in page.headers["content-security-policy"]
+    named = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert {f"/{name}" for name in named} == set(GRAPHIQL_FILES)
+    for path, (kind, _) in GRAPHIQL_FILES.items():
+        file = await t.get(path)
+        assert (file.status, file.headers["content-type"]) == (200, kind)
+    asked = await t.get("/graphql?query={__typename}", headers={"accept": "text/html, */*"})
+    assert asked.json == {"data": {"__typename": "Query"}}
+
+
+async def test_there_is_no_page_in_production() -> None:
+    app = App("things", models=[Rack, Thing, Letter, Diary])
+    running = await app.start(Settings(database_url="sqlite://", secret_key="0123456789" * 4), extend=True)
+    try:
+        assert not running.graphql.page
+        assert not {route.path for route in running.router.routes} & set(GRAPHIQL_FILES)
+    finally:
+        await app.stop()

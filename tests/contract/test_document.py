@@ -14,6 +14,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
+from backstay.api.graphiql_page import GRAPHIQL_FILES
 from backstay.api.http import Route
 from backstay.api.openapi import openapi
 from backstay.cli.load import load_app
@@ -28,7 +29,7 @@ VIEWERS = {
     "reading key": Actor(ADA, scopes=frozenset({"read"})),
 }  # fmt: skip
 PAGES = {"/docs", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/docs/docs.css", "/docs/init.js",
-         "/metrics", "/graphql"}  # fmt: skip
+         "/metrics", "/graphql", *GRAPHIQL_FILES}  # fmt: skip
 """Pages for people, the numbers for operators, and what has a schema of its own: no program of REST asks for them."""
 app = load_app(str(FILE))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from graphql.language import OperationType
 
 from backstay.api.action import Action
 from backstay.api.cursor import Cursors
+from backstay.api.graphiql_page import GRAPHIQL_CSP, GRAPHIQL_FILES, graphiql_file
 from backstay.api.graphql_changes import Effect
 from backstay.api.graphql_document import Document
 from backstay.api.graphql_documents import Documents, Question, joined, shallow
@@ -53,16 +55,17 @@ _APART = (401, 403)
 
 
 class GraphQL:
-    """The handlers of `/graphql`. `introspection` says whether the schema may be asked for."""
+    """The handlers of `/graphql`. Where there is `introspection` the schema may be asked for; `page` is for people."""
 
     effects: Effects
     """Carries out what documents do; set before the first request."""
 
     def __init__(
         self, engine: Engine, cursors: Cursors, actions: Sequence[Action] = (), *, introspection: bool,
-        listed: Mapping[str, str] | None = None,
+        listed: Mapping[str, str] | None = None, page: bool = False,
     ) -> None:  # fmt: skip
         self.engine = engine
+        self.page = page
         self.persisted = Persisted(engine.limits, listed)
         self.introspection = introspection
         self.graphs = Graphs(engine.schema, engine.limits, actions)
@@ -71,11 +74,15 @@ class GraphQL:
         self._nodes: dict[Any, Sequence[Entity]] = {}
 
     def serve(self, router: Router) -> None:
-        """Put the handlers into the router."""
+        """Put the handlers into the router, in development those of the page too."""
         router.add(PATH, GET=self.get, POST=self.post)
+        for path, (kind, name) in GRAPHIQL_FILES.items() if self.page else ():
+            router.add(path, GET=partial(_file, kind, name))
 
     async def get(self, request: Request) -> Response:
-        """A query in the address: nothing changes by it."""
+        """A query in the address: nothing changes by it. In development a browser that asks nothing gets the page."""
+        if self.page and not request.query and b"text/html" in (request.header(b"accept") or b""):
+            return await _file("text/html; charset=utf-8", "index.html", request)
         media = media_type(request)
         try:
             asked = queried(request, self.engine.limits.max_parameters)
@@ -262,3 +269,9 @@ class GraphQL:
 def _with_status(response: Response, status: int) -> Response:
     response.status = status
     return response
+
+
+async def _file(kind: str, name: str, request: Request) -> Response:
+    headers = [(b"content-type", kind.encode()), (b"content-security-policy", GRAPHIQL_CSP.encode()),
+               (b"cache-control", b"no-cache")]  # fmt: skip
+    return Response(200, graphiql_file(name), headers)
