@@ -259,17 +259,19 @@ class Chaos:
             self.report.cancelled += got.status == 200
 
     async def _calm(self, client: Client) -> None:
-        """Wait until no order and no refund is open; what stays so is a fault."""
+        """Wait until no order, refund or payment is open; what stays so is a fault."""
         staff = {"authorization": f"Bearer {self.staff}"}
         last = ""
         for _ in range(600):
             orders = await client.send(0, "GET", "/api/orders?status[in]=pending,authorized&count=exact", staff, b"")
             refunds = await client.send(0, "GET", "/api/refunds?status=pending&count=exact", staff, b"")
-            if orders.status == refunds.status == 200:
-                found = [json.loads(one.body) for one in (orders, refunds)]
+            query = "/api/payments?status[in]=pending,action_needed,unknown,authorized&count=exact"
+            payments = await client.send(0, "GET", query, staff, b"")
+            if orders.status == refunds.status == payments.status == 200:
+                found = [json.loads(one.body) for one in (orders, refunds, payments)]
                 if not any(one["data"] for one in found):
                     return
-                last = f"{[one['meta']['total'] for one in found]} orders and refunds stay open"
+                last = f"{[one['meta']['total'] for one in found]} orders, refunds and payments stay open"
             else:
                 last = f"{orders.status} {orders.body[:200]!r}"
             await asyncio.sleep(0.2)
@@ -282,7 +284,7 @@ class Chaos:
             (shop,) = app.parts
             assert isinstance(shop, Shop)
             context = running.context_of(SYSTEM)
-            verified = await verify(context, shop.providers)
+            verified = await verify(context, shop.providers, shop.links)
             report.findings, report.counted = verified.findings, verified.counted
             states = {state.payment: state for state in await shop.providers["test"].books()}  # type: ignore[attr-defined]
             async with context.transaction() as tx:

@@ -146,3 +146,77 @@ async def test_a_message_of_the_provider_wakes_and_decides_nothing(t: Trial) -> 
     assert (await guest.see(order["id"]))["status"] == "paid"
     forged = await t.request("POST", "/api/webhooks/test", headers={"content-type": "application/json"}, body=b"{}")
     forged.refused("webhook_not_genuine")
+
+
+async def test_a_receipt_is_mailed_once_and_its_link_opens_the_order(t: Trial) -> None:
+    goods = await stocked(t)
+    guest = await Counter(t).open()
+    (await guest.put(goods.assam, 2)).ok()
+    order = (await guest.pay(language="de")).ok().json
+    assert t.mails == []
+    await t.work()
+    (mail,) = t.mails
+    assert (mail.to, mail.subject) == ("guest@example.com", f"Ihre Bestellung {order['number']}")
+    assert "Assam" in mail.text
+    (address,) = [word for word in mail.text.split() if "/shop/orders/" in word]
+    path = address.removeprefix("http://localhost:8000")
+    page = (await t.get(path)).ok()
+    assert "Thank you: your payment has arrived." in page.text
+    token = path.partition("token=")[2]
+    read = (await t.get(f"/api/orders/{order['id']}", headers={"X-Order-Token": token})).ok().json
+    assert read["number"] == order["number"]
+    assert (await t.get(path.replace(token[:8], "00000000"))).status == 404
+    t.clock.advance(days=31)
+    assert (await t.get(path)).status == 404
+    await t.work()
+    assert len(t.mails) == 1
+
+
+async def test_a_part_is_given_back_and_told(t: Trial) -> None:
+    goods = await stocked(t)
+    ada = await t.user("ada@example.com")
+    staff = await t.user("staff@example.com", roles=["staff"])
+    buyer = await Counter(t, ada).open()
+    (await buyer.put(goods.assam, 3)).ok()
+    order = (await buyer.pay()).ok().json
+    said = {"items": [{"item": order["items"][0]["id"], "quantity": 1}], "reason": "broken"}
+    path = f"/api/orders/{order['id']}/refund"
+    key = {"Idempotency-Key": "a-key-of-the-staff-1"}
+    assert (await t.post(path, said, as_=ada, headers=key)).status == 403
+    partly = (await t.post(path, said, as_=staff, headers=key)).ok().json
+    assert partly["status"] == "partially_refunded"
+    seen = await buyer.see(order["id"])
+    assert [(one["amount"]["amount"], one["status"]) for one in seen["refunds"]] == [(790, "done")]
+    assert await counts(t, goods.assam) == (8, 0)
+    rest = (await t.post(path, {}, as_=staff, headers={"Idempotency-Key": "a-key-of-the-staff-2"})).ok().json
+    assert rest["status"] == "refunded"
+    (state,) = await money_of(t).books()
+    assert (state.captured, state.refunded) == (3 * 790 + 490, 3 * 790 + 490)
+    (await t.post(path, {"amount": 1}, as_=staff, headers={"Idempotency-Key": "a-key-of-the-staff-3"})).refused(
+        "over_refunded"
+    )
+    await t.work()
+    assert [mail.subject for mail in t.mails] == [
+        f"Your order {order['number']}", f"Refund for your order {order['number']}",
+        f"Refund for your order {order['number']}",
+    ]  # fmt: skip
+
+
+async def test_what_was_paid_and_not_sent_can_be_cancelled_and_what_was_sent_cannot(t: Trial) -> None:
+    goods = await stocked(t)
+    ada = await t.user("ada@example.com")
+    staff = await t.user("staff@example.com", roles=["staff"])
+    orders = []
+    for _ in range(2):
+        buyer = await Counter(t, ada).open()
+        (await buyer.put(goods.pot)).ok()
+        orders.append((await buyer.pay()).ok().json)
+    cancelled = await t.post(f"/api/orders/{orders[0]['id']}/cancel", {}, as_=ada, headers={"Idempotency-Key": "one"})
+    assert cancelled.ok().json["status"] == "cancelled"
+    assert await counts(t, goods.pot) == (1, 0)
+    sent = await t.post(f"/api/orders/{orders[1]['id']}/fulfil", {"tracking": "00340"}, as_=staff)
+    assert (sent.ok().json["status"], sent.json["tracking"]) == ("fulfilled", "00340")
+    late = await t.post(f"/api/orders/{orders[1]['id']}/cancel", {}, as_=ada, headers={"Idempotency-Key": "two"})
+    late.refused("wrong_state")
+    states = await money_of(t).books()
+    assert sorted((state.captured, state.refunded) for state in states) == [(2989, 0), (2989, 2989)]

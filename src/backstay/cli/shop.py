@@ -45,7 +45,7 @@ def verify_books(file: str, as_json: bool) -> None:
         with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
             tasks = {name: progress.add_task(name, total=None) for name in ("orders", "ledger", "stock")}
             return await verify(
-                running.context_of(SYSTEM), shops[0].providers,
+                running.context_of(SYSTEM), shops[0].providers, shops[0].links,
                 lambda book, count: progress.update(tasks[book], completed=count),
             )  # fmt: skip
 

@@ -160,10 +160,7 @@ class Checkouts:
                 reserved_until=now + self.terms.reserved_for, token_hash=cart.token_hash,
             )
         )  # fmt: skip
-        if cart.customer is None:
-            link = self.links.of(order.id, now + self.terms.link_for)
-            order = await tx.update(order, link_hash=link.hash, link_until=link.until)
-        return order
+        return await tx.update(order, link_hash=self.links.hash(order.id), link_until=now + self.terms.link_for)
 
     async def _items(self, tx: Transaction, order: Order, quote: Quote, kept: list[Goods]) -> None:
         owed = {goods.variant: goods.owed for goods in kept}

@@ -50,14 +50,14 @@ RefundStatus: TypeAlias = Literal["pending", "done", "failed"]
 _NEXT: dict[OrderStatus, frozenset[OrderStatus]] = {
     "pending": frozenset({"authorized", "paid", "failed", "cancelled"}),
     "authorized": frozenset({"paid", "failed", "cancelled"}),
-    "paid": frozenset({"fulfilled", "partially_refunded", "refunded"}),
+    "paid": frozenset({"fulfilled", "cancelled", "partially_refunded", "refunded"}),
     "fulfilled": frozenset({"partially_refunded", "refunded"}),
     "partially_refunded": frozenset({"fulfilled", "refunded"}),
     "cancelled": frozenset(),
     "refunded": frozenset(),
     "failed": frozenset(),
 }
-"""Which states may follow which. An order that was paid and then cancelled is refunded."""
+"""Which states may follow which. What was paid for an order that is cancelled goes back by a refund."""
 
 
 class Payment(Model):

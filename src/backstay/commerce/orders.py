@@ -13,7 +13,7 @@ from uuid import UUID
 
 from annotated_types import Ge, Le, Len
 
-from backstay.commerce import stock
+from backstay.commerce import letters, stock
 from backstay.commerce.catalogue import STAFF, Variant
 from backstay.commerce.checkout import SHOWN
 from backstay.commerce.order import Order, happened, move
@@ -116,6 +116,7 @@ class Orders:
             system, system.ref(Order, id), "fulfilled", allowed=("paid", "partially_refunded"), tracking=tracking
         )
         await happened(system, order, "fulfilled", tracking)
+        await letters.shipped(system, await system.get(Order, id, expand=LOADED))
         await system.emit(Order.fulfilled, order)
         return order
 

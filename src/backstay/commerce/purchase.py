@@ -14,8 +14,9 @@ from datetime import timedelta
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
-from backstay.commerce import ledger, stock
+from backstay.commerce import ledger, letters, stock
 from backstay.commerce.cart import Cart
+from backstay.commerce.link import Links
 from backstay.commerce.order import Order, OrderItem, happened, move
 from backstay.commerce.payments.port import (
     ActionNeeded,
@@ -28,6 +29,7 @@ from backstay.commerce.payments.port import (
     Unknown,
 )
 from backstay.commerce.stock import Goods
+from backstay.commerce.terms import Terms
 from backstay.jobs.flow import Flow
 from backstay.model.rule import coalesce, one_of
 from backstay.store.context import Context
@@ -60,8 +62,10 @@ class Said:
 class Purchases:
     """Carries out what was ordered. `providers` are those of the shop, by name; `give_back` begins a whole refund."""
 
-    def __init__(self, providers: Mapping[str, Provider], give_back: GiveBack) -> None:
+    def __init__(self, terms: Terms, providers: Mapping[str, Provider], links: Links, give_back: GiveBack) -> None:
+        self.terms = terms
         self.providers = providers
+        self.links = links
         self._give_back = give_back
 
     async def purchase(self, flow: Flow, order: UUID) -> None:
@@ -112,7 +116,7 @@ class Purchases:
             return Said("refused", reason=found.status)
         if found.payment.status in ("authorized", "captured", "none"):
             return Said("authorized", found.payment.reference, amount=found.payment.amount.amount)
-        intent = intent_of(ctx, found)
+        intent = intent_of(self.links, found)
         answer = await self._provider(found).authorize(intent)
         if isinstance(answer, Authorized) and answer.amount != intent.amount:
             return Said("declined", answer.reference, "another_amount")  # it is not what was ordered: let it go
@@ -126,14 +130,14 @@ class Purchases:
         if found.status in ("cancelled", "failed"):
             return Said("refused", reason=found.status)
         key, amount = f"{found.payment.id}:capture", found.payment.amount
-        return said_of(await self._provider(found).capture(intent_of(ctx, found), key, amount))
+        return said_of(await self._provider(found).capture(intent_of(self.links, found), key, amount))
 
     async def void(self, ctx: Context, order: UUID) -> Said:
         """Make sure that nothing is held, nor ever will be."""
         found = await self._order(ctx, order)
         if found.payment.status in ("none", "voided"):
             return Said("done")
-        return said_of(await self._provider(found).void(intent_of(ctx, found), f"{found.payment.id}:void"))
+        return said_of(await self._provider(found).void(intent_of(self.links, found), f"{found.payment.id}:void"))
 
     async def time_left(self, ctx: Context, order: UUID) -> int:
         """For how many seconds the goods are still kept."""
@@ -193,6 +197,7 @@ class Purchases:
         paid = await move(tx, found, "paid", reserved_until=None)
         await stock.sell(tx, goods_of(found.items), str(found.number))
         await happened(tx, paid, "paid")
+        await letters.receipt(tx, found, self.links.to(found), tax_included=self.terms.prices_include_tax)
         await tx.emit(Order.paid, paid)
         return "paid"
 
@@ -257,12 +262,12 @@ class Purchases:
         return self.providers[order.payment.provider]
 
 
-def intent_of(ctx: Context, order: Order) -> Intent:
+def intent_of(links: Links, order: Order) -> Intent:
     """What one payment is to take, of an order whose payment is loaded."""
     payment = order.payment
     return Intent(
         str(payment.id), payment.amount, str(order.number), order.email, payment.method,
-        ctx.link(f"/shop/orders/{order.id}"), payment.reference,
+        links.to(order), payment.reference,
     )  # fmt: skip
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from backstay.commerce import ledger, stock
+from backstay.commerce import ledger, letters, stock
+from backstay.commerce.link import Links
 from backstay.commerce.order import Order, OrderItem, Payment, Refund, happened, move
 from backstay.commerce.payments.port import Provider
 from backstay.commerce.pricing import half_up, share
@@ -35,8 +36,9 @@ class Returned:
 class Refunds:
     """Gives money back. `providers` are those of the shop, by name."""
 
-    def __init__(self, providers: Mapping[str, Provider]) -> None:
+    def __init__(self, providers: Mapping[str, Provider], links: Links) -> None:
         self.providers = providers
+        self.links = links
 
     async def begin(
         self, tx: Transaction, order: Order, returned: Sequence[Returned], *, amount: int | None, reason: str,
@@ -114,7 +116,7 @@ class Refunds:
         if payment.status == "none" or found.amount.amount == 0:
             return Said("done")
         provider = self.providers[payment.provider]
-        return said_of(await provider.refund(intent_of(ctx, found.order), str(found.id), found.amount))
+        return said_of(await provider.refund(intent_of(self.links, found.order), str(found.id), found.amount))
 
     async def noted(self, tx: Transaction, said: Said, refund: UUID) -> Standing:
         """What came of it."""
@@ -138,6 +140,7 @@ class Refunds:
             await stock.take_back(tx, _goods(found), str(order.number))
         order = await self._settle(tx, order)
         await happened(tx, order, "refunded", f"{amount} {found.amount.currency}")
+        await letters.refunded(tx, found, found.order, self.links.to(order))
         await tx.emit(Order.refunded, order)
         return "over"
 

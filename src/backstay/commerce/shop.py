@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from hashlib import sha256
 from typing import Annotated, Any
 from urllib.parse import parse_qs
+from uuid import UUID
 
 from annotated_types import Len
 
@@ -21,8 +21,9 @@ from backstay.commerce.checkout import Checkouts
 from backstay.commerce.ledger import LedgerEntry, Posting
 from backstay.commerce.link import Links
 from backstay.commerce.offer import Discount, DiscountUse, ShippingMethod, ShippingRate, TaxRate
-from backstay.commerce.order import Order, OrderEvent, OrderItem, Payment, Refund
+from backstay.commerce.order import ORDER_TOKEN, Order, OrderEvent, OrderItem, Payment, Refund
 from backstay.commerce.orders import Orders
+from backstay.commerce.page import PAGE_CSP, order_page
 from backstay.commerce.payments.play_money import PlayMoney
 from backstay.commerce.payments.play_page import PLAY_CSP, play_page
 from backstay.commerce.payments.port import Provider
@@ -34,7 +35,6 @@ from backstay.commerce.webhooks import PaymentEvent, Webhooks
 from backstay.errors import NotFound
 from backstay.model.declare import Model
 from backstay.model.rule import anyone
-from backstay.settings import secret_of
 from backstay.store.context import Context
 from backstay.store.exchange import Raw, Reply
 from backstay.store.part import Host, Surroundings
@@ -64,14 +64,14 @@ class Shop:
             if provider.name in self.providers:
                 raise ValueError(f'There are two payment providers "{provider.name}".')
             self.providers[provider.name] = provider
-        self._secret = b""
         quotes = Quotes(self.terms)
-        self.refunds = Refunds(self.providers)
-        self.purchases = Purchases(self.providers, self.refunds.everything)
+        self.links = Links(self.terms)
+        self.refunds = Refunds(self.providers, self.links)
+        self.purchases = Purchases(self.terms, self.providers, self.links, self.refunds.everything)
         self.webhooks = Webhooks(self.providers)
         self._routes = (
             Carts(self.terms, quotes),
-            Checkouts(self.terms, quotes, self.purchases, Links(lambda: self._secret)),
+            Checkouts(self.terms, quotes, self.purchases, self.links),
             Orders(self.refunds, self.terms.driven_for),
             self.webhooks,
         )
@@ -87,6 +87,7 @@ class Shop:
             routes.join(host)
         host.flow(version=1)(self.purchases.purchase)
         host.flow(version=1)(self.refunds.refund)
+        host.action("GET /shop/orders/{id}", allow=anyone, documented=False)(self.order_page)
         if self._play is not None:
             host.action("GET /dev/pay/{secret}", allow=anyone, documented=False)(self.play_page)
             host.action("POST /dev/pay/{secret}", allow=anyone, documented=False)(self.play_settle)
@@ -94,9 +95,7 @@ class Shop:
     @asynccontextmanager
     async def open(self, around: Surroundings) -> AsyncIterator[None]:
         """Open its providers."""
-        if not around.settings.address:
-            raise ValueError("Set BACKSTAY_PUBLIC_URL: a payment provider sends customers back to it.")
-        self._secret = sha256(b"links to orders" + secret_of(around.settings)).digest()
+        self.links.open(around.settings)
         async with AsyncExitStack() as stack:
             for provider in self.payments:
                 await stack.enter_async_context(provider.open(around.settings, around.http, around.clock))
@@ -133,6 +132,14 @@ class Shop:
             with suppress(Exception):  # what is not delivered is owed still
                 await self.deliver(around.context())
             await asyncio.sleep(_LOOK)
+
+    async def order_page(self, ctx: Context, id: UUID, token: Annotated[str, Len(0, 200)] = "") -> Reply:
+        """The page of an order, for its customer or for whoever has its link."""
+        async with ctx.transaction() as tx:
+            asking = tx.bringing({ORDER_TOKEN: token}) if token else tx
+            order = await asking.get(Order, id, expand=("items", "payment", "events"))
+        headers = [("Content-Security-Policy", PAGE_CSP), ("Cache-Control", "no-store")]
+        return Reply(order_page(order), 200, "text/html; charset=utf-8", headers)
 
     async def play_page(self, ctx: Context, secret: Annotated[str, Len(1, 200)]) -> Reply:
         """The page on which a customer of play money confirms a payment."""

@@ -25,6 +25,8 @@ class Terms:
     """How long goods are kept for an order that is not paid."""
     link_for: timedelta = timedelta(days=30)
     """How long the link that a guest is mailed opens their order."""
+    order_page: str = "/shop/orders/{id}?token={token}"
+    """Where customers see their order after a payment and from a mail: a path here, or an address of your front end."""
     most_lines: int = 100
     most_of_one: int = 1_000
     most_pending: int = 5

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from backstay.commerce.catalogue import StockMovement, Variant
 from backstay.commerce.ledger import Posting
+from backstay.commerce.link import Links
 from backstay.commerce.offer import Discount, DiscountUse
 from backstay.commerce.order import Order
 from backstay.commerce.payments.port import Provider, Unknown
@@ -53,14 +54,17 @@ class Verified:
 
 
 async def verify(
-    ctx: Context, providers: Mapping[str, Provider], step: Callable[[str, int], None] = lambda book, count: None
+    ctx: Context,
+    providers: Mapping[str, Provider],
+    links: Links,
+    step: Callable[[str, int], None] = lambda book, count: None,
 ) -> Verified:
     """Compare all books. `step` is told how far it has come. A round trip for each 200 records, and for each payment
     one question to its provider.
     """
     verified = Verified()
     reserved: Counter[UUID] = Counter()
-    await _orders(ctx, providers, verified, reserved, step)
+    await _orders(ctx, providers, links, verified, reserved, step)
     await _ledger(ctx, verified, step)
     await _stock(ctx, verified, reserved, step)
     await _codes(ctx, verified)
@@ -68,7 +72,7 @@ async def verify(
 
 
 async def _orders(
-    ctx: Context, providers: Mapping[str, Provider], verified: Verified, reserved: Counter[UUID],
+    ctx: Context, providers: Mapping[str, Provider], links: Links, verified: Verified, reserved: Counter[UUID],
     step: Callable[[str, int], None],
 ) -> None:  # fmt: skip
     async for order in _all(ctx, Order, ("items", "payment", "refunds")):
@@ -90,7 +94,7 @@ async def _orders(
             "What can still be given back is not what was taken less what went back.",
         )  # fmt: skip
         if payment.status != "none":
-            await _at_provider(ctx, providers, verified, order, given)
+            await _at_provider(providers, links, verified, order, given)
 
 
 def _state(ctx: Context, verified: Verified, order: Order) -> None:
@@ -108,14 +112,14 @@ def _state(ctx: Context, verified: Verified, order: Order) -> None:
 
 
 async def _at_provider(
-    ctx: Context, providers: Mapping[str, Provider], verified: Verified, order: Order, given: int
+    providers: Mapping[str, Provider], links: Links, verified: Verified, order: Order, given: int
 ) -> None:
     number, payment = f"order {order.number}", order.payment
     provider = providers.get(payment.provider)
     if provider is None:
         verified.agree("provider", number, payment.provider, "a provider of the shop", "Name it in payments=[...].")
         return
-    state = await provider.lookup(intent_of(ctx, order))
+    state = await provider.lookup(intent_of(links, order))
     verified.counted["payments"] += 1
     if isinstance(state, Unknown):
         verified.agree("provider", number, "no answer", "an answer", "Try again when the provider answers.")
