@@ -123,10 +123,10 @@ FAULTS: dict[str, Plant] = {
     "fields hidden by role": replaced(Resolver, "visible", everything),
     "secrets": replaced(Resolver, "visible", secrets),
     "closed models": replaced(_Planner, "require", lambda require: lambda self, entity: None),
-    "the anonymous": replaced(resolve, "fold", lambda fold: lambda rule, signed_in, roles: fold(rule, True, roles)),
+    "the anonymous": replaced(resolve, "fold", lambda fold: lambda rule, signed_in, *who: fold(rule, True, *who)),
     "roles": replaced(
         resolve, "fold",
-        lambda fold: lambda rule, signed_in, roles: fold(rule, signed_in, roles | {"staff"}),
+        lambda fold: lambda rule, signed_in, roles, *more: fold(rule, signed_in, roles | {"staff"}, *more),
     ),
     "negation beside null": replaced(
         Compiler, "_negated", lambda negated: lambda self, text, no, unsure: f"NOT ({text})" if no else text
