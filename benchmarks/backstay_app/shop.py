@@ -13,6 +13,7 @@ from backstay import (
     Many,
     Model,
     Money,
+    NotFound,
     Problem,
     Rules,
     Transaction,
@@ -22,6 +23,7 @@ from backstay import (
     field,
     index,
     on_delete,
+    one_of,
     signed_in,
     unique,
 )
@@ -127,22 +129,27 @@ async def purchase(tx: Transaction, items: list[Line]) -> Order:
     if not 1 <= len(items) <= 50:
         raise Conflict("A purchase has between 1 and 50 lines.", code="bad_purchase")
     shop = tx.as_system
-    bought = [(await take(shop, line), line.quantity) for line in sorted(items, key=lambda line: line.product)]
+    lines = sorted(items, key=lambda line: line.product)  # whoever takes several goes by the same order
+    ids = [line.product for line in lines]
+    found = await shop.find(Product, lambda product: one_of(product.id, *ids))
+    products = {str(product.id): product for product in found}
+    if missing := [id for id in ids if id not in products]:
+        raise NotFound(f"There is no product {missing[0]}.")
+    bought = [(products[line.product], line.quantity) for line in lines]
     total = Money(sum(product.price.amount * quantity for product, quantity in bought), "EUR")
     order = await shop.create(Order(customer=tx.me, total=total))
     for product, quantity in bought:
         await shop.create(OrderItem(order=order, product=product, quantity=quantity, price=product.price * quantity))
+    for product, quantity in bought:  # last, so that others wait for these rows as short as can be
+        await take(shop, product, quantity)
     return order
 
 
-async def take(tx: Transaction, line: Line) -> Product:
+async def take(tx: Transaction, product: Product, quantity: int) -> None:
     """Take goods off the shelf: never more than there are, whoever buys at the same moment."""
-    product = await tx.get(Product, line.product)
     try:
-        return await tx.update(
-            product, stock=lambda p: p.stock - line.quantity, where=lambda p: p.stock >= line.quantity
-        )
+        await tx.update(product, stock=lambda p: p.stock - quantity, where=lambda p: p.stock >= quantity)
     except Problem as problem:
         if problem.code != "precondition_failed":
             raise
-        raise Conflict(f"There are only {product.stock} of {product.name}.", code="out_of_stock") from None
+        raise Conflict(f"There are not {quantity} of {product.name}.", code="out_of_stock") from None

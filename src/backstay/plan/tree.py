@@ -454,6 +454,8 @@ class Check:
     captured: tuple[Expr, ...] = ()
     """Values of the row before a change, kept for the `old` parameters of the check after it."""
     lock: bool = False
+    ends: bool = False
+    """Whether the row that is locked is about to end: then nobody may begin to refer to it either."""
     content: Record | None = None
     """What the actor sees of the row, which is its version where no column counts its changes."""
     guard: Predicate | None = None

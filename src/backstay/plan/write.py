@@ -138,7 +138,7 @@ def _shape_update(ask: Update, schema: Schema, actor: Actor, limits: Limits) -> 
 def _shape_delete(ask: Delete, schema: Schema, actor: Actor, limits: Limits) -> Shape:
     entity = schema.entities[ask.model]
     resolver = Resolver(schema, actor, limits)
-    before = _before(schema, actor, limits, entity, permit(resolver, entity, "delete"), ask.guard)
+    before = _before(schema, actor, limits, entity, permit(resolver, entity, "delete"), ask.guard, ends=True)
     return Shape("delete", entity, _NOTHING, before, After(), {}, tuple(resolver.decisions))
 
 
@@ -475,7 +475,7 @@ def _links(shape: Shape, given: Mapping[str, Any], members: tuple[Members, ...])
 
 def _before(
     schema: Schema, actor: Actor, limits: Limits, entity: Entity, condition: Condition, guard: Condition,
-    kept: Sequence[Kept] = (),
+    kept: Sequence[Kept] = (), *, ends: bool = False,
 ) -> Check:  # fmt: skip
     """The row before the change: the rule on it with `new(...)` left open, and the values that `old(...)` keeps.
 
@@ -493,7 +493,7 @@ def _before(
     source = replace(source, where=every(source.where, rule))
     return Check(
         source, key, tuple(resolver.params), stored(entity, frame.scope), captured, lock=True, content=content,
-        guard=holds,
+        guard=holds, ends=ends,
     )  # fmt: skip
 
 

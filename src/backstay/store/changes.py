@@ -160,6 +160,14 @@ def keeping(model: str, action: WriteAction, dialect: Dialect, first: int) -> st
     return _keeping(model, action, dialect, first, record, old, "w")
 
 
+def keeping_held(model: str, dialect: Dialect, first: int) -> str:
+    """The same for an update of a record that the statement itself has found: as it was, it is `was.j`.
+
+    Its parameters begin at `first`: the instant, the actor and the id of the record.
+    """
+    return _keeping(model, "update", dialect, first, dialect.slot(first + 2, "text"), "was.j", "w, was")
+
+
 def keeping_many(model: str, action: WriteAction, dialect: Dialect, first: int) -> str:
     """The same for many rows, each with its id `k`; the old records of an update are `was.j`, by `was.k`.
 

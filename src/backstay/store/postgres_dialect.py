@@ -192,9 +192,13 @@ class PostgresDialect:
             case _:
                 return f"{fn}({value})"
 
-    def lock(self, alias: str) -> str:
-        """Hold the row until the transaction ends."""
-        return f" FOR UPDATE OF {alias}"
+    def lock(self, alias: str, *, ends: bool = False) -> str:
+        """Hold the row until the transaction ends.
+
+        A foreign key holds what it refers to by FOR KEY SHARE: with FOR UPDATE two who refer to one row, and then both
+        change it, would stand in each other's way for ever.
+        """
+        return f" FOR {'UPDATE' if ends else 'NO KEY UPDATE'} OF {alias}"
 
     def alike(self, kind: Kind, op: str) -> bool:
         """Texts and labels are equal whatever their collation, unless they declare one; they may sort by another."""

@@ -6,7 +6,7 @@ actors of the same standing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar, cast
@@ -16,10 +16,10 @@ from backstay.plan.actor import Actor
 from backstay.plan.bind import Binder, binders
 from backstay.plan.limits import Limits
 from backstay.plan.tree import Check
-from backstay.plan.write import Shape
+from backstay.plan.write import Shape, stored
 from backstay.store import rows
-from backstay.store.changes import appending
-from backstay.store.dialect import Dialect
+from backstay.store.changes import appending, keeping_held
+from backstay.store.dialect import Dialect, named
 from backstay.store.sql import Encoders, compile_check, encode
 
 T = TypeVar("T")
@@ -39,6 +39,43 @@ class Prepared:
         return encode(self.encoders, [make(values, actor, now, old) for make in self.binders])
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The statement that finds and holds a record, and changes it where its guard holds.
+
+    It gives a row where the check before finds the record: what is kept of it, whether the guard holds, and then its
+    new version and its new record, or nulls. Its parameters are those of the check, of the change, and those that
+    `changes.keeping_held` names.
+    """
+
+    text: str
+    takes: rows.Takes
+
+    def values(self, record: Mapping[str, Any]) -> list[Any]:
+        """The parameters of the change that come from the record, as the driver takes them."""
+        return rows.taken_by(self.takes, record)
+
+
+def hold(shape: Shape, before: Prepared, names: tuple[str, ...], dialect: Dialect) -> Held:
+    """The statement of a change that its check before stands in: the row is held first, as it now is."""
+    assert shape.before is not None
+    first = len(before.encoders)
+    change = rows.altering(shape, names, dialect, first)
+    guarded = shape.before.guard is not None
+    kept = "".join(f"was.o{at}, " for at in range(len(shape.before.captured)))
+    holds = "was.g = 1" if guarded else "TRUE"
+    writes = (
+        f"UPDATE {named(shape.entity)} AS t0 SET {change.sets} FROM was WHERE {change.found} AND {holds} "
+        f'RETURNING t0."_version" AS v, {change.compiler.record(stored(shape.entity))} AS j'
+    )
+    keeps = keeping_held(shape.entity.name, dialect, first + len(shape.set_params) + len(change.parts))
+    return Held(
+        f"WITH was AS ({before.text}), w AS ({writes}), c AS ({keeps}) "
+        f"SELECT {kept}{holds}, w.v, w.j FROM was LEFT JOIN w ON TRUE",
+        rows.takes_of(change.parts, dialect),
+    )
+
+
 def prepare(check: Check, dialect: Dialect, limits: Limits) -> Prepared:
     """The statement of a check."""
     text, encoders = compile_check(check, dialect)
@@ -54,6 +91,7 @@ class PreparedShape:
     limits: Limits
     _checks: dict[int, Prepared] = field(default_factory=dict)
     _alterations: dict[tuple[str, ...], rows.RowWrite] = field(default_factory=dict)
+    _held: dict[tuple[str, ...], Held] = field(default_factory=dict)
     _set_binders: tuple[Binder, ...] | None = None
 
     def check(self, check: Check) -> Prepared:
@@ -66,6 +104,12 @@ class PreparedShape:
         """The statement that changes these fields; hooks may add some to those that were named."""
         if (known := self._alterations.get(names)) is None:
             known = self._alterations[names] = rows.alteration(self.shape, names, self.dialect)
+        return known
+
+    def held(self, check: Check, names: tuple[str, ...]) -> Held:
+        """The statement that finds the record by the check before and changes these fields, at once."""
+        if (known := self._held.get(names)) is None:
+            known = self._held[names] = hold(self.shape, self.check(check), names, self.dialect)
         return known
 
     def set_values(self, actor: Actor, now: datetime) -> list[Any]:

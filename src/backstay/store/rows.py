@@ -83,11 +83,21 @@ class RowWrite:
 
     def values(self, record: Mapping[str, Any]) -> list[Any]:
         """The parameters as the driver takes them."""
-        found = []
-        for take, encoder in self.takes:
-            value = take(record)
-            found.append(value if encoder is None or value is None else encoder(value))
-        return found
+        return taken_by(self.takes, record)
+
+
+def taken_by(takes: Takes, record: Mapping[str, Any]) -> list[Any]:
+    """The values of a record as the driver takes them."""
+    found = []
+    for take, encoder in takes:
+        value = take(record)
+        found.append(value if encoder is None or value is None else encoder(value))
+    return found
+
+
+def takes_of(parts: Sequence[Part], dialect: Dialect) -> Takes:
+    """How the values of a record become the parameters of these columns."""
+    return tuple((part.take, dialect.encoder(part.spec)) for part in parts)
 
 
 def _id_of(entity: Entity) -> Part:
@@ -118,23 +128,39 @@ def alteration(shape: Shape, names: Sequence[str], dialect: Dialect) -> RowWrite
 
     The parameters of what the shape sets come first, then those of the record, which holds its `id` too.
     """
+    change = altering(shape, names, dialect)
+    text = f"UPDATE {named(shape.entity)} AS t0 SET {change.sets} WHERE {change.found}"
+    return _write(text, shape.entity, "update", change.parts, len(shape.set_params), change.compiler)
+
+
+@dataclass(frozen=True, slots=True)
+class Altering:
+    """The pieces of an UPDATE: what it sets, how it finds the record, and the columns whose values it takes."""
+
+    sets: str
+    found: str
+    parts: Sequence[Part]
+    compiler: Compiler
+
+
+def altering(shape: Shape, names: Sequence[str], dialect: Dialect, first: int = 0) -> Altering:
+    """What changes these fields of a record; its parameters stand behind `first` others."""
     entity = shape.entity
     parts = [part for name in names for part in parts_of(entity.fields[name])]
     if any(name in names for name in entity.search):
         parts.append(words_of(entity))
-    first, key = len(shape.set_params), _id_of(entity)
-    compiler = Compiler(dialect, [*shape.set_params, *(part.spec for part in parts), key.spec])
+    behind, key = len(shape.set_params), _id_of(entity)
+    specs = [*shape.set_params, *(part.spec for part in parts), key.spec]
+    compiler = Compiler(dialect, specs, first=first)
     sets = [f"{quoted(field.column)} = {compiler.stored(expr, field.kind)}" for field, expr in shape.sets]
-    params = [compiler.stored(Param(first + at, part.spec.kind), part.spec.kind) for at, part in enumerate(parts)]
+    params = [compiler.stored(Param(behind + at, part.spec.kind), part.spec.kind) for at, part in enumerate(parts)]
     sets += [f"{quoted(part.column)} = {param}" for part, param in zip(parts, params, strict=True)]
     if entity.version:
         sets.append(f"{quoted(entity.version)} = {compiler.at(0, entity.version)} + 1")
     if not sets:  # only relations to many change, and they stand elsewhere
         sets.append(f"{quoted(entity.key.column)} = {compiler.at(0, entity.key.column)}")
-    where = compiler.identity(entity, 0, Param(first + len(parts), key.spec.kind))
-    parts.append(key)
-    text = f"UPDATE {named(entity)} AS t0 SET {', '.join(sets)} WHERE {where}"
-    return _write(text, entity, "update", parts, first, compiler)
+    found = compiler.identity(entity, 0, Param(behind + len(parts), key.spec.kind))
+    return Altering(", ".join(sets), found, [*parts, key], compiler)
 
 
 def removal(entity: Entity, dialect: Dialect) -> RowWrite:
@@ -149,7 +175,7 @@ def _write(
     text: str, entity: Entity, action: WriteAction, parts: Sequence[Part], first: int, compiler: Compiler
 ) -> RowWrite:
     dialect = compiler.dialect
-    takes = tuple((part.take, dialect.encoder(part.spec)) for part in parts)
+    takes = takes_of(parts, dialect)
     if not entity.logged and (entity.existing is None or action != "create"):
         return RowWrite(text, takes)
     compiler.bare = True
@@ -205,7 +231,7 @@ def following(entity: Entity, relation: Field, dialect: Dialect) -> str:
     refers = dialect.one_of(f"t0.{quoted(relation.column)}", compiler.expr(Param(0, kind, True)))
     columns = f"{dialect.key(_OWN_ID)}, {_OWN_VERSION}, {compiler.record(stored(entity))}"
     text = f'SELECT {columns} FROM {quoted(entity.table)} AS t0 WHERE {refers} ORDER BY t0."id" LIMIT {FOLLOWERS}'
-    return text + dialect.lock("t0")
+    return text + dialect.lock("t0", ends=relation.on_delete == "cascade")
 
 
 def many_removed(entity: Entity, dialect: Dialect) -> str:

@@ -133,9 +133,13 @@ def compile_read(plan: ReadPlan, dialect: Dialect) -> Statement:
 class Compiler:
     """Writes the text of one plan. Parameters that it turns out not to need are left out."""
 
-    def __init__(self, dialect: Dialect, params: Sequence[ParamSpec], *, bare: bool = False) -> None:
+    def __init__(
+        self, dialect: Dialect, params: Sequence[ParamSpec], *, bare: bool = False, first: int = 0
+    ) -> None:  # fmt: skip
         self.dialect = dialect
         self.params = params
+        self.first = first
+        """How many parameters of the statement stand before those of this text."""
         self.bare = bare
         """Whether columns stand without their table, as RETURNING wants them."""
         self._used: dict[int, int] = {}
@@ -321,7 +325,7 @@ class Compiler:
         match expr:
             case Param(index):
                 position = self._used.setdefault(index, len(self._used))
-                return self.dialect.param(position, self.params[index])
+                return self.dialect.param(self.first + position, self.params[index])
             case Column(kind=kind):
                 return self.plain(expr) if kind.stored is None else self.dialect.lifted(self.plain(expr), kind)
             case Lookup(entity, scope, key, where, value):
@@ -460,19 +464,23 @@ class Compiler:
 
 
 def compile_check(check: Check, dialect: Dialect) -> tuple[str, Encoders]:
-    """The statement that finds the row of a check: its version, its fields as JSON, what is kept of it, its guard."""
+    """The statement that finds the row of a check: its version, its fields as JSON, what is kept of it, its guard.
+
+    Their names, for a statement around it, are v, j, o0 and on, and g.
+    """
     compiler = Compiler(dialect, check.params)
     source = check.source
     output = compiler.record(check.output) if check.output is not None else "NULL"
-    captured = [compiler.expr(expr) for expr in check.captured]
-    columns = [compiler.version(source, check.content) if check.versioned else "NULL", output, *captured]
+    captured = [f"{compiler.expr(expr)} AS o{at}" for at, expr in enumerate(check.captured)]
+    version = compiler.version(source, check.content) if check.versioned else "NULL"
+    columns = [f"{version} AS v", f"{output} AS j", *captured]
     if check.guard is not None:
-        columns.append(f"CASE WHEN {compiler.predicate(check.guard)} THEN 1 ELSE 0 END")
+        columns.append(f"CASE WHEN {compiler.predicate(check.guard)} THEN 1 ELSE 0 END AS g")
     where = compiler.where(source)
     identity = compiler.identity(source.entity, source.scope, check.key)
     text = f"SELECT {', '.join(columns)} FROM {compiler.table(source)}{where} {'AND' if where else 'WHERE'} {identity}"
     if check.lock:
-        text += dialect.lock(alias(source.scope))
+        text += dialect.lock(alias(source.scope), ends=check.ends)
     return text, compiler.encoders
 
 

@@ -179,7 +179,7 @@ class SQLiteDialect:
             case _:
                 return f"{fn}({value})"
 
-    def lock(self, alias: str) -> str:
+    def lock(self, alias: str, *, ends: bool = False) -> str:
         """Nothing: the one writer has the file."""
         return ""
 

@@ -67,6 +67,14 @@ class Writer:
             await self._keep(entity.name, key, action, version, old, row)
         return row
 
+    async def alter(self, text: str, values: Sequence[Any], key: Any) -> list[Any]:
+        """Run a statement that finds one record, changes it and keeps that itself (`Held`). One round trip."""
+        found = await self._writing.run(text, [*values, microseconds(self._now), self._actor, key])
+        if found and found[0][-1] is not None:
+            self.wrote = True
+            self.rows += 1
+        return found
+
     async def let_go(self, entity: Entity, keys: Sequence[Any], gone: frozenset[Any] = frozenset()) -> None:
         """End or let go what refers to records that are about to end, by its `on_delete`, and keep each change.
 
