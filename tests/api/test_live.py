@@ -6,7 +6,8 @@ from itertools import count
 import pytest
 from sqlalchemy import update
 
-from backstay import App, Model, Rules, User, anyone, current_user
+from backstay import App, Limits, Model, Rules, User, anyone, current_user
+from backstay.api.live_subscription import Event
 from backstay.testing import Trial
 
 _numbers = count()
@@ -257,3 +258,31 @@ async def test_leaving_ends_streams_and_says_to_come_back(t: Trial) -> None:
         t.app.running.live.leave()
         assert (await notes.next()).data["code"] == "stopping"
     assert t.app.running.live.streams == 0
+
+
+async def test_streams_are_bounded_for_one_account_and_for_one_process() -> None:
+    limits = Limits(live_streams=3, live_per_actor=2)
+    async with Trial(App("notes", models=[Team, Note, Memo], limits=limits)) as t:
+        ada, bob = await t.user("ada@example.com"), await t.user("bob@example.com")
+        live = {"accept": "text/event-stream"}
+        async with t.live("/api/notes", as_=ada) as one, t.live("/api/notes", as_=ada) as two:
+            await one.next(), await two.next()
+            (await t.get("/api/notes", as_=ada, headers=live)).refused("too_many_streams")
+            async with t.live("/api/notes", as_=bob) as three:
+                await three.next()
+                (await t.get("/api/notes", as_=bob, headers=live)).refused("overloaded")
+        async with t.live("/api/notes", as_=ada) as again:  # those that ended count no more
+            assert (await again.next()).name == "snapshot"
+
+
+@pytest.mark.parametrize("limits", [Limits(live_events=5), Limits(live_bytes=600)])
+async def test_a_slow_reader_is_told_to_begin_anew(limits: Limits) -> None:
+    async with Trial(App("notes", models=[Team, Note, Memo], limits=limits)) as t, t.live("/api/notes") as notes:
+        await notes.next()
+        (stream,) = t.app.running.live._open
+        for number in range(20):  # nothing is read in between
+            stream.subscription.push(Event("create", b'{"id":"%d","text":"%s"}' % (number, b"x" * 100), ""))
+        event = await notes.next()
+        assert (event.name, event.data) == ("reset", {"reason": "too_slow"})
+        with pytest.raises(EOFError):
+            await notes.next()

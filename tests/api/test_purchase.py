@@ -84,12 +84,14 @@ def verbs(statements: list[str]) -> list[str]:
     """What each statement does and, where it writes, to which table."""
     found = []
     for text in statements:
-        words = text.replace("WITH w AS (", "", 1).split()
+        words = (text.partition(" w AS (")[2] or text).split()
         found.append("SELECT" if words[0] == "SELECT" else " ".join(words[: 2 if words[0] == "UPDATE" else 3]))
     return found
 
 
-async def test_one_product_is_bought_by_the_statements_it_takes(shop: Trial, kept: list[str]) -> None:
+async def test_one_product_is_bought_by_the_statements_it_takes(
+    shop: Trial, database: str, kept: list[str]
+) -> None:  # fmt: skip
     ada = await shop.user("ada@example.com")
     async with shop.transaction() as tx:
         product = await tx.create(Product(name="Assam", price=790, stock=10))
@@ -99,7 +101,7 @@ async def test_one_product_is_bought_by_the_statements_it_takes(shop: Trial, kep
         (await shop.post("/api/buy", asked, as_=ada)).ok()
     assert verbs(statements) == [
         "SELECT",  # the product
-        "SELECT",  # it is held, as it stands, with its guard
+        *(["SELECT"] if database == "sqlite" else []),  # it is held, as it stands, with its guard: else with its change
         'UPDATE "products"', 'INSERT INTO "orders"', 'INSERT INTO "items"',
         "SELECT",  # what is answered
         *kept,

@@ -73,13 +73,13 @@ def test_from_an_old_key_to_a_new_one(desk: Desk) -> None:
         return result.exit_code, result.output.split("\n")[:-1]
 
     both = f"{NEW},{OLD}"
-    name, past = f"{'Note.text':32}", f"{'Note.text (change log)':32}"
-    assert said("status", "notes.py", keys=both) == (0, [f"{name} 3 with old", f"{past} 3 with old"])
+    name, past, mail = f"{'Note.text':32}", f"{'Note.text (change log)':32}", f"{'MailMessage.told':32} no values"
+    assert said("status", "notes.py", keys=both) == (0, [f"{name} 3 with old", f"{past} 3 with old", mail])
     assert said("rotate", "notes.py", "--dry-run", keys=both) == (0, ["6 values are to be sealed again with new."])
-    assert said("status", "notes.py", keys=both) == (0, [f"{name} 3 with old", f"{past} 3 with old"])
+    assert said("status", "notes.py", keys=both) == (0, [f"{name} 3 with old", f"{past} 3 with old", mail])
     done = "6 records are sealed again with new; 0 values are left."
     assert said("rotate", "notes.py", keys=both) == (0, [done])
-    assert said("status", "notes.py", keys=NEW) == (0, [f"{name} 3 with new", f"{past} 3 with new"])
+    assert said("status", "notes.py", keys=NEW) == (0, [f"{name} 3 with new", f"{past} 3 with new", mail])
     again = "0 records are sealed again with new; 0 values are left."
     assert said("rotate", "notes.py", keys=NEW) == (0, [again])
 
@@ -123,9 +123,9 @@ def test_a_key_that_is_made_is_a_key() -> None:
     assert len(first) == 10
 
 
-def test_an_application_without_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_application_with_none_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("club.py").write_text("from backstay import App\n\napp = App('club', models=[])\n")
     environment = {"DATABASE_URL": "", "BACKSTAY_DATA": "data", "BACKSTAY_ENV": "development"}
     output = CliRunner().invoke(backstay, ["encrypt", "status", "club.py"], env=environment).stdout
-    assert output.endswith("No field is encrypted.\n")
+    assert output.splitlines()[-1].split() == ["MailMessage.told", "no", "values"]

@@ -114,7 +114,7 @@ def _postgres(server: Postgres, name: str) -> Database:
 
 
 def _is_ours(table: str) -> bool:
-    return table.startswith("_") or table == "sqlite_sequence"
+    return table.startswith("_") or table in ("sqlite_sequence", "mail_messages")
 
 
 def settings_of(database: Database) -> Settings:

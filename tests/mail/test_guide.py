@@ -17,6 +17,8 @@ async def test_the_club_of_the_guide_greets_in_german(tmp_path: Path, monkeypatc
         if block.title:
             (tmp_path / block.title).write_text(block.text)
     monkeypatch.syspath_prepend(tmp_path)
+    for name in ("club", "test_club"):
+        monkeypatch.delitem(sys.modules, name, raising=False)  # another test may have had a club
     test = importlib.import_module("test_club")
     try:
         assert test.app.mails == tmp_path / "mails"

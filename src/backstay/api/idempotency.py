@@ -31,6 +31,7 @@ EXCEPTIONS: dict[str, str] = {
     "POST /api/auth/keys": "The text of an API key is in no database, not even sealed; one that got lost is revoked "
     "and another one made.",
     "POST /api/auth/logout": "The session has ended; nobody is signed in who could ask again.",
+    "POST /api/live/ticket": "A ticket is a sealed text that is in no database: one that got lost ends by itself.",
 }
 """The unsafe routes that take no notice of a key, each with its reason. There are no others."""
 

@@ -22,7 +22,7 @@ from backstay.api.live_subscription import Event
 from backstay.auth.account import Accounts
 from backstay.auth.identify import Recognised
 from backstay.auth.token import purpose_of
-from backstay.errors import BadRequest, NotSignedIn, Problem
+from backstay.errors import BadRequest, Denied, NotSignedIn, Problem
 from backstay.model.field import Entity
 from backstay.plan.actor import Actor
 from backstay.plan.ask import Ask
@@ -86,6 +86,8 @@ class EventStreams:
         token = self._token(request)
         if request.actor.id is None or token is None:
             raise NotSignedIn("A ticket needs somebody signed in: others need none.")
+        if request.actor.key:
+            raise Denied("A ticket is for browsers: send the key itself as the bearer token.", code="not_for_keys")
         until = self._engine.clock().timestamp() + TICKET_SECONDS
         sealed = self._engine.keys().seal_text(_PURPOSE, msgspec.msgpack.encode(_Ticket(token, until, request.id)))
         body = msgspec.json.encode({"ticket": sealed, "expires_in": TICKET_SECONDS})

@@ -27,6 +27,7 @@ from backstay.api.openapi_answers import (
     REFRESH,
     SAME,
     SESSIONS,
+    TICKET,
     TOKENS,
     answer,
     body,
@@ -338,6 +339,11 @@ class _Document:
             "/api/auth/sessions/{id}": {"delete": self._operation(
                 "end_session", "auth", "End one session", ended, access="signed_in", problems=(403, 404),
                 parameters=[shared("id")],
+            )},
+            "/api/live/ticket": {"post": self._operation(
+                "live_ticket", "auth", "A ticket that opens one live stream, once, within 30 seconds",
+                answer("For an `EventSource`, which can send no header.", self.schemas.shared("Ticket", TICKET)),
+                access="signed_in", problems=(403,),
             )},
             "/api/auth/keys": {
                 "get": self._operation(

@@ -177,6 +177,14 @@ TOKENS: dict[str, Any] = {
     },
     "required": ["access_token", "token_type", "expires_in", "refresh_token"],
 }
+TICKET: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "ticket": {"type": "string", "description": "The parameter `ticket` of a live list or record."},
+        "expires_in": {"type": "integer", "description": "Seconds until it opens nothing."},
+    },
+    "required": ["ticket", "expires_in"],
+}
 IN_COOKIES: dict[str, Any] = {
     "type": "object",
     "properties": {"expires_in": TOKENS["properties"]["expires_in"]},
