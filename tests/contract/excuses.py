@@ -90,6 +90,18 @@ EXCUSES = {
         "A record that is referred to must be there and be seen: no schema says which there are.",
         lambda a: a.only("not_found"),
     ),
+    "inside": Excuse(
+        RejectedPositiveData,
+        "A PUT that creates takes new records inside it, one that replaces takes none: no schema says which are there.",
+        lambda a: (
+            a.case.method == "PUT"
+            and a.status == 422
+            and all(
+                error["message"].startswith("takes new records inside a new record only")
+                for error in a.problem["errors"]
+            )
+        ),
+    ),
     "past": Excuse(
         RejectedPositiveData,
         "A key ends in the future: no schema knows what time it is.",

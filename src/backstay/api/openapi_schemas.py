@@ -158,8 +158,7 @@ class Schemas:
             deeper = self._deeper(part)
             groups[part.name] = deeper if priced else {"anyOf": [value, deeper]} if deeper else value
             if kind.name in SUMMABLE:
-                total = self.value(INTEGER if priced else replace(kind, precision=0), sent=False)
-                numbers["sum"][part.name] = nullable(total)
+                numbers["sum"][part.name] = nullable(self._total(INTEGER if priced else kind))
                 numbers["avg"][part.name] = {"type": ["number", "null"]}
             if kind.name != "boolean":
                 numbers["min"][part.name] = numbers["max"][part.name] = value
@@ -175,6 +174,21 @@ class Schemas:
         }  # fmt: skip
         page = {"type": "object", "properties": {"data": {"type": "array", "items": row}}, "required": ["data"]}
         return self.shared(f"{entity.name}Groups", page)
+
+    def _total(self, kind: Kind) -> dict[str, Any]:
+        """A sum, which the bounds of a single value do not hold."""
+        match kind.name:
+            case "integer":
+                return {"type": "integer"}
+            case "big_integer":
+                return {"type": "string", "pattern": "^-?[0-9]+$"}
+            case "money":
+                price = json_schema(kind, sent=False)
+                amount = {"type": "integer", "description": "In minor units, such as cents."}
+                return self.shared(f"Total{kind.currency}", {
+                    **price, "properties": {**price["properties"], "amount": amount}, "examples": price["examples"],
+                })  # fmt: skip
+        return self.value(replace(kind, precision=0), sent=False)
 
     def _deeper(self, part: Field | Computed) -> dict[str, Any]:
         """What a group by a path answers with: by `created_at.day`, `price.currency` or `category.slug`."""
