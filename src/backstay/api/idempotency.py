@@ -17,7 +17,7 @@ import msgspec
 
 from backstay.api.http import Handler, Header, Request, Response, Route
 from backstay.api.render import problem_response
-from backstay.errors import BadRequest, Conflict, NotSignedIn, Problem
+from backstay.errors import BadRequest, Conflict, Problem
 from backstay.plan.limits import Limits
 from backstay.store.repeat import PURGED, Attempt, Kept, Keyed, Repeats, in_progress
 from backstay.telemetry.log import Log
@@ -79,9 +79,9 @@ class Idempotency:
     async def perform(self, request: Request, route: Route, handler: Handler) -> Response:
         """The answer of a handler, or the one that was given before to the same request.
 
-        Raises `BadRequest` `invalid_idempotency_key`; `NotSignedIn`; `Problem` `idempotency_key_reused` where the key
-        belongs to another request; `Conflict` `in_progress` where the first one takes longer than a second one waits,
-        and `answer_lost` where its effect is there and its answer is not. Without the header it costs nothing; with it
+        Raises `BadRequest` `invalid_idempotency_key`; `Problem` `idempotency_key_reused` where the key belongs to
+        another request; `Conflict` `in_progress` where the first one takes longer than a second one waits, and
+        `answer_lost` where its effect is there and its answer is not. Without the header it costs nothing; with it
         one round trip to look and, where nothing is found, two in the transaction of the effect.
         """
         raw = request.header(b"idempotency-key")
@@ -91,8 +91,6 @@ class Idempotency:
         if f"{request.method} {route.path}" in EXCEPTIONS:
             return await handler(request)
         if request.actor.id is None and len(key) < ANONYMOUS_LENGTH:
-            if route.path.startswith("/api/auth/"):  # those that are left want somebody, before they want a better key
-                raise NotSignedIn()
             said = f"Where nobody is signed in, an Idempotency-Key has at least {ANONYMOUS_LENGTH} characters."
             raise BadRequest(said, code="invalid_idempotency_key")
         scope = "\n".join((request.method, route.path, _text_of(request.actor.id), request.actor.key))
