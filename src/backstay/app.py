@@ -85,7 +85,7 @@ from backstay.store.transaction import Hooks, Moment, Transaction
 from backstay.store.watched import WatchedStore
 from backstay.telemetry.log import Log
 from backstay.telemetry.metrics import Metrics
-from backstay.telemetry.trace import tracer
+from backstay.telemetry.trace import stage, tracer
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 M = TypeVar("M", bound=Model)
@@ -767,7 +767,8 @@ class Running:
                     await self.idempotency.keep(request, respond(result))
             return result
 
-        return await until_settled(once)
+        with stage("run"):
+            return await until_settled(once)
 
     def leave(self, *, relieved: bool = False) -> None:
         """Say that this process is about to stop, and begin nothing but what is asked for; once is enough.

@@ -44,6 +44,7 @@ from backstay.store.context import Context
 from backstay.store.engine import Engine
 from backstay.store.exchange import Also, Raw, Reply
 from backstay.store.transaction import Transaction, selection_of
+from backstay.telemetry.trace import stage
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -129,7 +130,10 @@ class Action:
 
             if self.one_transaction:
                 return await write(request, work)
-            return await self._render(await self.function(context(request), **arguments), engine, read)
+            with stage("run"):
+                result = await self.function(context(request), **arguments)
+            with stage("render"):
+                return await self._render(result, engine, read)
 
         router.add(self.path, **{self.method: handler})
 

@@ -46,6 +46,7 @@ from backstay.plan.planner import refused
 from backstay.plan.scope import permitted
 from backstay.store.engine import Engine, Found
 from backstay.store.sql import Statement
+from backstay.telemetry.trace import stage
 
 PATH = "/graphql"
 _LATER = ("unavailable", "overloaded", "timeout", "in_progress", "maintenance")
@@ -107,14 +108,16 @@ class GraphQL:
             return problem_response(media, problem, request)
         try:
             with shallow():
-                document = self.documents.document(text, asked.operation)
-                if document.kind is not OperationType.QUERY and request.method != "POST":
-                    return self._refuse_effect(document, media, request)
-                self._check(document, graph)
+                with stage("parse"):
+                    document = self.documents.document(text, asked.operation)
+                    if document.kind is not OperationType.QUERY and request.method != "POST":
+                        return self._refuse_effect(document, media, request)
+                    self._check(document, graph)
                 if document.kind is OperationType.MUTATION:
                     effects, given = self.documents.effects(document, asked.variables)
                     return await self._mutate(effects, given, media, request)
-                question = self._question(document, graph, asked, request.actor)
+                with stage("parse"):
+                    question = self._question(document, graph, asked, request.actor)
             data, failed = await self._query(question, document, graph, asked, request)
         except Refused as told:
             return refused_response(media, told)
@@ -122,7 +125,8 @@ class GraphQL:
             if media == PLAIN and problem.status == 400:
                 return _with_status(problem_response(media, problem, request), 200)
             return problem_response(media, problem, request)
-        return data_response(media, data, failed)
+        with stage("render"):
+            return data_response(media, data, failed)
 
     def _refuse_effect(self, document: Document, media: str, request: Request) -> Response:
         said = f"A {document.kind.value} is sent by POST: a GET has no effect."

@@ -31,7 +31,7 @@ from backstay.plan.actor import ANONYMOUS, Actor
 from backstay.plan.limits import Limits
 from backstay.store.repeat import Attempt
 from backstay.store.watched import TALLY, Tally
-from backstay.telemetry.trace import Traces
+from backstay.telemetry.trace import Traces, stage
 
 if TYPE_CHECKING:
     from backstay.api.cookies import Jar
@@ -172,7 +172,9 @@ class Request:
         for name, _ in split_query(self.query, _NAMED) if self.query and not queried else ():
             raise BadRequest(f'"{name}" is no parameter here: the body says it all.', code="unknown_parameter")
         expect_json(self._headers)
-        return self._gate.parse(await self.body())
+        body = await self.body()
+        with stage("parse"):
+            return self._gate.parse(body)
 
     async def object(self, *, queried: bool = False) -> dict[str, Any]:
         """The body as a JSON object."""
@@ -348,7 +350,9 @@ class Front:
             except Problem as problem:
                 error = problem
                 request.id = request.id or self._new_id()
-                response = problem_response(problem, request, await self._why(request, problem))
+                why = await self._why(request, problem)
+                with stage("render"):
+                    response = problem_response(problem, request, why)
             except Exception as unexpected:
                 error = unexpected
                 response = problem_response(Problem(), request)
@@ -423,7 +427,8 @@ class Front:
             return await handler(request)
         try:
             if self.everybody or b"authorization" in request._headers or b"cookie" in request._headers:
-                request.actor = await self.identify(request)
+                with stage("identify"):
+                    request.actor = await self.identify(request)
         finally:
             if self.ask is not None:  # a token that is none is counted, too
                 await self.ask(request)

@@ -12,6 +12,7 @@ import msgspec
 from backstay.api.compression import plain_tag
 from backstay.errors import Problem
 from backstay.store.engine import Found, as_bytes
+from backstay.telemetry.trace import stage
 
 if TYPE_CHECKING:
     from backstay.api.http import Header, Request, Response
@@ -55,11 +56,12 @@ def one_response(request: Request, found: Found, status: int = 200, headers: Seq
     """A single record. Its tag holds the version, which `If-Match` compares, and the hash of this representation."""
     from backstay.api.http import Response
 
-    body = as_bytes(found.texts[0])
-    tag = f'"{found.version}-{digest(found.sealed or body)}"'
-    if status == 200:
-        return json_response(request, body, tag, headers)
-    return Response(status, body, [*JSON_HEADERS, (b"etag", tag.encode()), *headers])
+    with stage("render"):
+        body = as_bytes(found.texts[0])
+        tag = f'"{found.version}-{digest(found.sealed or body)}"'
+        if status == 200:
+            return json_response(request, body, tag, headers)
+        return Response(status, body, [*JSON_HEADERS, (b"etag", tag.encode()), *headers])
 
 
 def list_body(found: Found, cursor: str | None) -> bytes:

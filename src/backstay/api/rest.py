@@ -23,6 +23,7 @@ from backstay.plan.planner import refused
 from backstay.store.engine import Engine, Found
 from backstay.store.series import Put, create_all, put
 from backstay.store.transaction import KeyTaken, Transaction
+from backstay.telemetry.trace import stage
 
 _PARAMETERS: dict[type[Root], tuple[str, ...]] = {
     One: ("fields", "expand"), Listing: LIST_PARAMETERS, Aggregate: GROUP_PARAMETERS,
@@ -97,26 +98,31 @@ class Resource:
         if asks_for_stream(request):
             return await self._live_list(request)
         self._admit(request, "read")
-        pairs = self._pairs(request)
-        place: Any = None
-        for name, value in pairs:
-            if name == "cursor":
-                place = self.cursors.open(value, self.entity.plural, pairs, request.actor)
-        keys: Sequence[Any] = place if isinstance(place, list) else ()
-        parsed = self._lists.parse(pairs, keys, place if isinstance(place, int) else 0)
+        with stage("parse"):
+            pairs = self._pairs(request)
+            place: Any = None
+            for name, value in pairs:
+                if name == "cursor":
+                    place = self.cursors.open(value, self.entity.plural, pairs, request.actor)
+            keys: Sequence[Any] = place if isinstance(place, list) else ()
+            parsed = self._lists.parse(pairs, keys, place if isinstance(place, int) else 0)
         found = await self._read(parsed, request)
-        cursor = None
-        if found.more:
-            behind: Any = list(found.keys) if found.keys is not None else parsed.offset + len(found.texts)
-            cursor = self.cursors.seal(self.entity.plural, pairs, request.actor, behind)
-        return list_response(request, found, cursor)
+        with stage("render"):
+            cursor = None
+            if found.more:
+                behind: Any = list(found.keys) if found.keys is not None else parsed.offset + len(found.texts)
+                cursor = self.cursors.seal(self.entity.plural, pairs, request.actor, behind)
+            return list_response(request, found, cursor)
 
     async def aggregate(self, request: Request) -> Response:
         """Numbers about groups of records."""
         self._admit(request, "read")
-        found = await self._read(self._groups.parse(self._pairs(request)), request)
-        body = b'{"data":' + found.array + b"}"
-        return json_response(request, body, f'W/"{digest(body)}"')
+        with stage("parse"):
+            parsed = self._groups.parse(self._pairs(request))
+        found = await self._read(parsed, request)
+        with stage("render"):
+            body = b'{"data":' + found.array + b"}"
+            return json_response(request, body, f'W/"{digest(body)}"')
 
     async def get(self, request: Request) -> Response:
         """One record; kept up to date where the request asks for a stream."""
@@ -124,10 +130,11 @@ class Resource:
             return await self._live_one(request)
         self._admit(request, "read")
         key = request.params["id"]
-        if request.query:
-            parsed = parse_one(self.entity, key, self._pairs(request))
-        else:
-            parsed = Parsed(self._whole, (key,), True)
+        with stage("parse"):
+            if request.query:
+                parsed = parse_one(self.entity, key, self._pairs(request))
+            else:
+                parsed = Parsed(self._whole, (key,), True)
         try:
             found = await self._read(parsed, request)
         except BadRequest as error:

@@ -28,6 +28,7 @@ from backstay.store.port import Store, Writing
 from backstay.store.prepared import EntityWrites, Prepared, PreparedShape, prepare
 from backstay.store.sealing import marks_of, open_texts
 from backstay.store.sql import SEPARATOR, Statement, compile_read
+from backstay.telemetry.trace import stage
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -93,7 +94,10 @@ class Engine:
         key = (ask.roots, actor.standing)
         statement: Statement | None = self._remembered.get(key)
         if statement is None:
-            statement = compile_read(plan_read(ask, self.schema, actor, self.limits), self.store.dialect)
+            with stage("plan"):
+                plan = plan_read(ask, self.schema, actor, self.limits)
+            with stage("compile"):
+                statement = compile_read(plan, self.store.dialect)
             statement.timed = any(spec.source == "now" for spec in statement.plan.params)
             statement.binders = binders(statement.plan.params, self.limits)
             straight = [(position, None) for position in range(len(statement.binders))]
@@ -106,7 +110,8 @@ class Engine:
         """The shape of a change with its statements; remembered."""
         key = shape_key(ask, actor)
         if (known := self._remembered.get(key)) is None:
-            shape = shape_of(ask, self.schema, actor, self.limits)
+            with stage("plan"):
+                shape = shape_of(ask, self.schema, actor, self.limits)
             known = PreparedShape(shape, self.store.dialect, self.limits)
             self.remember(key, known)
         return cast(PreparedShape, known)
@@ -115,7 +120,8 @@ class Engine:
         """The statement that finds a record if it satisfies a condition of own code; remembered."""
         key = ("guard", entity.name, condition, actor.standing, lock)
         if (known := self._remembered.get(key)) is None:
-            check = plan_guard(condition, entity, self.schema, actor, self.limits, lock=lock)
+            with stage("plan"):
+                check = plan_guard(condition, entity, self.schema, actor, self.limits, lock=lock)
             known = prepare(check, self.store.dialect, self.limits)
             self.remember(key, known)
         return cast(Prepared, known)
@@ -148,6 +154,14 @@ class Engine:
         self, statement: Statement, values: Sequence[Any], actor: Actor, tx: Writing | None = None
     ) -> list[Found]:
         """Run a compiled plan with these values."""
+        if tx is not None:
+            return await self._answer(statement, values, actor, tx)
+        with stage("run"):
+            return await self._answer(statement, values, actor, None)
+
+    async def _answer(
+        self, statement: Statement, values: Sequence[Any], actor: Actor, tx: Writing | None
+    ) -> list[Found]:
         plan = statement.plan
         now = self.clock() if statement.timed else _NEVER
         bound = [make(values, actor, now, ()) for make in statement.binders]

@@ -21,6 +21,7 @@ from backstay.store import rows
 from backstay.store.changes import appending, keeping_held
 from backstay.store.dialect import Dialect, named
 from backstay.store.sql import Encoders, compile_check, encode
+from backstay.telemetry.trace import stage
 
 T = TypeVar("T")
 _KEPT = 1_000
@@ -78,8 +79,9 @@ def hold(shape: Shape, before: Prepared, names: tuple[str, ...], dialect: Dialec
 
 def prepare(check: Check, dialect: Dialect, limits: Limits) -> Prepared:
     """The statement of a check."""
-    text, encoders = compile_check(check, dialect)
-    return Prepared(text, encoders, binders(check.params, limits))
+    with stage("compile"):
+        text, encoders = compile_check(check, dialect)
+        return Prepared(text, encoders, binders(check.params, limits))
 
 
 @dataclass(slots=True)
@@ -103,13 +105,16 @@ class PreparedShape:
     def alteration(self, names: tuple[str, ...]) -> rows.RowWrite:
         """The statement that changes these fields; hooks may add some to those that were named."""
         if (known := self._alterations.get(names)) is None:
-            known = self._alterations[names] = rows.alteration(self.shape, names, self.dialect)
+            with stage("compile"):
+                known = self._alterations[names] = rows.alteration(self.shape, names, self.dialect)
         return known
 
     def held(self, check: Check, names: tuple[str, ...]) -> Held:
         """The statement that finds the record by the check before and changes these fields, at once."""
         if (known := self._held.get(names)) is None:
-            known = self._held[names] = hold(self.shape, self.check(check), names, self.dialect)
+            before = self.check(check)
+            with stage("compile"):
+                known = self._held[names] = hold(self.shape, before, names, self.dialect)
         return known
 
     def set_values(self, actor: Actor, now: datetime) -> list[Any]:
@@ -163,5 +168,6 @@ class EntityWrites:
 
     def _once(self, kind: str, name: str, make: Callable[[], T]) -> T:
         if (known := self._known.get((kind, name))) is None:
-            known = self._known[kind, name] = make()
+            with stage("compile"):
+                known = self._known[kind, name] = make()
         return cast(T, known)
