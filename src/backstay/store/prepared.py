@@ -58,20 +58,29 @@ class Held:
 
 
 def hold(shape: Shape, before: Prepared, names: tuple[str, ...], dialect: Dialect) -> Held:
-    """The statement of a change that its check before stands in: the row is held first, as it now is."""
+    """The statement of a change that its check before stands in: the row is held first, as it now is.
+
+    What is worked out from the row is worked out where it is held. The UPDATE sees the row as it was when the statement
+    began, until it finds that somebody has changed it since; PostgreSQL checks the constraints of the new row before
+    that, and would refuse what a row that is no more would have become.
+    """
     assert shape.before is not None
     first = len(before.encoders)
     change = rows.altering(shape, names, dialect, first)
     guarded = shape.before.guard is not None
+    was, _ = compile_check(
+        shape.before, dialect, [f"{text} AS s{at}" for at, (_, text) in enumerate(change.worked_out)]
+    )
+    sets = ", ".join([*(f"{column} = was.s{at}" for at, (column, _) in enumerate(change.worked_out)), *change.sets])
     kept = "".join(f"was.o{at}, " for at in range(len(shape.before.captured)))
     holds = "was.g = 1" if guarded else "TRUE"
     writes = (
-        f"UPDATE {named(shape.entity)} AS t0 SET {change.sets} FROM was WHERE {change.found} AND {holds} "
+        f"UPDATE {named(shape.entity)} AS t0 SET {sets} FROM was WHERE {change.found} AND {holds} "
         f'RETURNING t0."_version" AS v, {change.compiler.record(stored(shape.entity))} AS j'
     )
     keeps = keeping_held(shape.entity.name, dialect, first + len(shape.set_params) + len(change.parts))
     return Held(
-        f"WITH was AS ({before.text}), w AS ({writes}), c AS ({keeps}) "
+        f"WITH was AS ({was}), w AS ({writes}), c AS ({keeps}) "
         f"SELECT {kept}{holds}, w.v, w.j FROM was LEFT JOIN w ON TRUE",
         rows.takes_of(change.parts, dialect),
     )

@@ -129,15 +129,19 @@ def alteration(shape: Shape, names: Sequence[str], dialect: Dialect) -> RowWrite
     The parameters of what the shape sets come first, then those of the record, which holds its `id` too.
     """
     change = altering(shape, names, dialect)
-    text = f"UPDATE {named(shape.entity)} AS t0 SET {change.sets} WHERE {change.found}"
+    sets = ", ".join([*(f"{column} = {text}" for column, text in change.worked_out), *change.sets])
+    text = f"UPDATE {named(shape.entity)} AS t0 SET {sets} WHERE {change.found}"
     return _write(text, shape.entity, "update", change.parts, len(shape.set_params), change.compiler)
 
 
 @dataclass(frozen=True, slots=True)
 class Altering:
-    """The pieces of an UPDATE: what it sets, how it finds the record, and the columns whose values it takes."""
+    """The pieces of an UPDATE: the columns it sets from the record as it stands, each with what to, and those it sets
+    from values; how it finds the record, and the columns whose values it takes.
+    """
 
-    sets: str
+    worked_out: Sequence[tuple[str, str]]
+    sets: Sequence[str]
     found: str
     parts: Sequence[Part]
     compiler: Compiler
@@ -152,15 +156,15 @@ def altering(shape: Shape, names: Sequence[str], dialect: Dialect, first: int = 
     behind, key = len(shape.set_params), _id_of(entity)
     specs = [*shape.set_params, *(part.spec for part in parts), key.spec]
     compiler = Compiler(dialect, specs, first=first)
-    sets = [f"{quoted(field.column)} = {compiler.stored(expr, field.kind)}" for field, expr in shape.sets]
+    worked_out = [(quoted(field.column), compiler.stored(expr, field.kind)) for field, expr in shape.sets]
     params = [compiler.stored(Param(behind + at, part.spec.kind), part.spec.kind) for at, part in enumerate(parts)]
-    sets += [f"{quoted(part.column)} = {param}" for part, param in zip(parts, params, strict=True)]
+    sets = [f"{quoted(part.column)} = {param}" for part, param in zip(parts, params, strict=True)]
     if entity.version:
         sets.append(f"{quoted(entity.version)} = {compiler.at(0, entity.version)} + 1")
-    if not sets:  # only relations to many change, and they stand elsewhere
+    if not sets and not worked_out:  # only relations to many change, and they stand elsewhere
         sets.append(f"{quoted(entity.key.column)} = {compiler.at(0, entity.key.column)}")
     found = compiler.identity(entity, 0, Param(behind + len(parts), key.spec.kind))
-    return Altering(", ".join(sets), found, [*parts, key], compiler)
+    return Altering(worked_out, sets, found, [*parts, key], compiler)
 
 
 def removal(entity: Entity, dialect: Dialect) -> RowWrite:

@@ -463,10 +463,10 @@ class Compiler:
                 return f"{a} {_SIGNS[op]} {self.dialect.lowered(b, stored) if stored is not None else b}"
 
 
-def compile_check(check: Check, dialect: Dialect) -> tuple[str, Encoders]:
+def compile_check(check: Check, dialect: Dialect, more: Sequence[str] = ()) -> tuple[str, Encoders]:
     """The statement that finds the row of a check: its version, its fields as JSON, what is kept of it, its guard.
 
-    Their names, for a statement around it, are v, j, o0 and on, and g.
+    Their names, for a statement around it, are v, j, o0 and on, and g; `more` columns stand behind them.
     """
     compiler = Compiler(dialect, check.params)
     source = check.source
@@ -476,6 +476,7 @@ def compile_check(check: Check, dialect: Dialect) -> tuple[str, Encoders]:
     columns = [f"{version} AS v", f"{output} AS j", *captured]
     if check.guard is not None:
         columns.append(f"CASE WHEN {compiler.predicate(check.guard)} THEN 1 ELSE 0 END AS g")
+    columns += more
     where = compiler.where(source)
     identity = compiler.identity(source.entity, source.scope, check.key)
     text = f"SELECT {', '.join(columns)} FROM {compiler.table(source)}{where} {'AND' if where else 'WHERE'} {identity}"
