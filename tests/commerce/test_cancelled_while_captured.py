@@ -12,6 +12,7 @@ import pytest
 from backstay import Money
 from backstay.commerce.catalogue import Variant
 from backstay.commerce.ledger import LedgerEntry
+from backstay.commerce.order import OrderItem
 from backstay.commerce.payments.play_money import PlayMoney
 from backstay.commerce.payments.port import Authorization, Authorized, Intent, Outcome, Refused
 from backstay.testing import Trial
@@ -53,6 +54,9 @@ async def agree(t: Trial, guest: Counter, order: Any, pot: Variant, *, captured:
     for account in ("provider", "held", "promised"):
         assert sum(entry.amount for entry in entries if entry.account == account) == 0, account
     assert (now.available, now.reserved) == (2, 0)
+    async with t.transaction() as tx:
+        lines = await tx.find(OrderItem)
+    assert [line.returnable for line in lines] == [0]  # nothing of it was sold: staff can put nothing back twice
     seen = await guest.see(order["id"])
     assert seen["status"] == "cancelled"
     assert [(refund["amount"]["amount"], refund["status"]) for refund in seen["refunds"]] == (

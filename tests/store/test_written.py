@@ -220,7 +220,7 @@ async def test_two_who_refer_to_a_record_and_then_change_it(build: Build) -> Non
 
 
 async def test_who_waited_works_with_what_is_there_now(build: Build) -> None:
-    """No constraint is asked of what would have become of a row that is no more: none to be had, while one came back."""
+    """No constraint is asked of what would have become of a row that is no more: there was none, and one came back."""
     house = await build(Shelf)
     shelf = await of(house, lambda tx: tx.create(Shelf(stock=0)))
     came, waits = asyncio.Event(), asyncio.Event()

@@ -17,7 +17,7 @@ from backstay.commerce import letters, stock
 from backstay.commerce.catalogue import STAFF, Variant
 from backstay.commerce.checkout import SHOWN
 from backstay.commerce.order import Order, happened, move
-from backstay.commerce.purchase import WAKE, give_back_code, goods_of
+from backstay.commerce.purchase import WAKE, let_go
 from backstay.commerce.refund import Refunds, Returned
 from backstay.model.rule import anyone, role
 from backstay.store.context import Context
@@ -80,8 +80,7 @@ class Orders:
             )
             refund = str(made.id)
         else:
-            await stock.release(system, goods_of(order.items), str(order.number))
-            await give_back_code(system, order)
+            await let_go(system, order)
             await system.signal(str(order.id), WAKE, {"why": "cancelled"})
         await system.emit(Order.cancelled, order)
         return refund

@@ -206,8 +206,7 @@ class Purchases:
         found = await tx.get(Order, order, expand=("items",))
         if found.status in ("pending", "authorized"):
             found = await move(tx, found, "failed", reserved_until=None)
-            await stock.release(tx, goods_of((await tx.get(Order, order, expand=("items",))).items), str(found.number))
-            await give_back_code(tx, found)
+            await let_go(tx, await tx.get(Order, order, expand=("items",)))
             await reopen(tx, found)
             await happened(tx, found, "failed", why)
             await tx.emit(Order.failed, found)
@@ -316,6 +315,17 @@ async def reopen(tx: Transaction, order: Order) -> None:
             await tx.update(cart, status="open", order=None)
         elif not await tx.exists(Cart, lambda one: (one.customer == customer) & (one.slot == "open")):
             await tx.update(cart, status="open", slot="open", order=None)
+
+
+async def let_go(tx: Transaction, order: Order) -> None:
+    """The goods of an order that will not be can be sold again, and its code used again.
+
+    Nothing of it was sold, so no line of it can come back: not even where its money was taken meanwhile.
+    """
+    await stock.release(tx, goods_of(order.items), str(order.number))
+    for line in order.items:
+        await tx.update(line, returnable=0)
+    await give_back_code(tx, order)
 
 
 async def give_back_code(tx: Transaction, order: Order) -> None:
