@@ -12,7 +12,7 @@ PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CODE := src tests $(wildcard examples benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev-setup test lint format oracle import-real contract changes migrations idempotency reload soak durability recovery histories chaos timing bench lock clean
+.PHONY: help run dev-setup test lint format oracle import-real contract changes migrations idempotency reload soak durability recovery histories chaos timing bench console lock clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ timing: dev-setup  ## whether the time of an answer tells who has an account, ov
 
 bench: benchmarks/$(VENV)/installed  ## measure Backstay and its peers side by side
 	benchmarks/$(BIN)/python -m benchmarks
+
+console:  ## build the admin console anew after a change in console/src (needs Node)
+	cd console && npm ci --no-audit --no-fund && npm run build
 
 lock:  ## resolve the dependencies again and pin them by hash (needs uv)
 	@command -v $(UV) > /dev/null || { echo "make lock needs uv: install it, or name it with UV=path" >&2; exit 1; }

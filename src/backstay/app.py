@@ -687,7 +687,7 @@ class Running:
     async def open_parts(self, *, background: bool) -> None:
         """Open the parts that the application uses, in their order; they are closed in the other one."""
         around = Surroundings(
-            self.settings, self.http, self.engine.clock, lambda: self.context_of(SYSTEM), background
+            self.settings, self.http, self.engine.clock, lambda: self.context_of(SYSTEM), background, self.jobs
         )  # fmt: skip
         for part in self.app.parts:
             await self.parts.enter_async_context(part.open(around))

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from backstay.commerce import ledger, letters, stock
+from backstay.commerce.currency import written
 from backstay.commerce.link import Links
 from backstay.commerce.order import Order, OrderItem, Payment, Refund, happened, move
 from backstay.commerce.payments.port import Provider
@@ -77,7 +78,7 @@ class Refunds:
                 by=tx.me if tx.actor.id is not None else None,
             )
         )  # fmt: skip
-        await happened(tx, order, "refund_begun", f"{asked} {order.total.currency}. {reason}".strip())
+        await happened(tx, order, "refund_begun", f"{written(Money(asked, order.total.currency))}. {reason}".strip())
         await tx.start_flow(self.refund, id=str(refund.id), driven=driven, refund=refund.id)
         return refund
 
@@ -139,7 +140,7 @@ class Refunds:
         if found.restock:
             await stock.take_back(tx, _goods(found), str(order.number))
         order = await self._settle(tx, order)
-        await happened(tx, order, "refunded", f"{amount} {found.amount.currency}")
+        await happened(tx, order, "refunded", written(Money(amount, found.amount.currency)))
         await letters.refunded(tx, found, found.order, self.links.to(order))
         await tx.emit(Order.refunded, order)
         return "over"

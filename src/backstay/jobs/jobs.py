@@ -19,7 +19,7 @@ from backstay.jobs.worker import Worker
 from backstay.store.context import Context
 from backstay.store.engine import Engine
 from backstay.store.journal import WHOLE, Journal, Line
-from backstay.store.queue import Queue
+from backstay.store.queue import Entry, Queue
 from backstay.store.timetable import Timetable
 from backstay.telemetry.observation import Journal as Telling
 
@@ -64,6 +64,15 @@ class Jobs:
         """How many flows are under way in which versions that the application does not have. One round trip."""
         there = await self.queue.versions()
         return {task: count for task, count in there.items() if task not in self.tasks.all}
+
+    async def some(self, *, state: str = "", task: str = "", limit: int = 50) -> list[Entry]:
+        """Jobs and flows, the newest first: those in a state, and those of a task by its name. One round trip."""
+        return await self.queue.some(state=state, task=task, limit=limit)
+
+    async def look_at(self, key: str) -> tuple[Entry, list[Line]] | None:
+        """One of them, with the steps of a flow in their order. Two round trips."""
+        entry = await self.queue.find(key)
+        return None if entry is None else (entry, list((await self.journal.read(key)).values()))
 
     async def retry(self, key: str) -> bool:
         """Try again now what was given up on, or waits for its next try; whether there is such a job or flow."""

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, Protocol, TypeAlias
 
+from backstay.store.journal import Line
 from backstay.store.port import Writing
+from backstay.store.queue import Entry
 
 FlowState: TypeAlias = Literal["done", "waiting", "later", "ready", "held", "undone", "failed", "cancelled"]
 
@@ -61,3 +63,23 @@ class Later(Protocol):
     ) -> str: ...  # fmt: skip
     async def signal(self, writing: Writing, flow: str, name: str, data: Any) -> bool: ...
     async def drive(self, flow: str, patience: float) -> Driven: ...
+
+
+class Backlog(Protocol):
+    """What is put off, given up on and done, for people who look after it."""
+
+    async def some(self, *, state: str = "", task: str = "", limit: int = 50) -> list[Entry]:
+        """Jobs and flows, the newest first: those in a state, and those of a task by its name. One round trip."""
+        ...
+
+    async def look_at(self, key: str) -> tuple[Entry, list[Line]] | None:
+        """One of them, with the steps of a flow in their order. Two round trips."""
+        ...
+
+    async def retry(self, key: str) -> bool:
+        """Try again now what was given up on, or waits for its next try; whether there is such a job or flow."""
+        ...
+
+    async def cancel(self, key: str, reason: str = ...) -> bool:
+        """End a job that nobody runs, or have a flow taken back; whether that was possible."""
+        ...

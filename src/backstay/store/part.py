@@ -17,6 +17,7 @@ from backstay.model.rule import Predicate
 from backstay.net.http import HTTP
 from backstay.settings import Settings
 from backstay.store.context import Context
+from backstay.store.later import Backlog
 
 Declares = Callable[[Any], Any]
 """A decorator, as those of `App` are."""
@@ -74,7 +75,7 @@ class Surroundings:
     """What a part is opened with when the application starts: settings, the client for other services, the clock.
 
     `context` gives the surroundings of own code, above the rules; `background` is whether this process also does what
-    nobody asks for; `link` is what links begin with.
+    nobody asks for; `backlog` are the jobs and flows of the application, for people who look after them.
     """
 
     settings: Settings
@@ -82,6 +83,7 @@ class Surroundings:
     clock: Callable[[], datetime]
     context: Callable[[], Context]
     background: bool
+    backlog: Backlog
 
 
 class Part(Protocol):
