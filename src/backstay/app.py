@@ -600,6 +600,7 @@ class Running:
                 actions=[action.name for action in app.actions],
                 tries=Tries(rates, limits),
                 mails=self.post.ready,
+                journal=self.log,
             )
             if app.declaration.accounts
             else None
@@ -668,7 +669,7 @@ class Running:
             operators,
         )  # fmt: skip
         self.health.serve(router)
-        self.numbers = Numbers(self.metrics, operators, self.engine, self.outbox, self.log, self.live)
+        self.numbers = Numbers(self.metrics, operators, self.engine, self.outbox, self.log, self.live, self._accounts)
         self.numbers.serve(router)
         self.router = router
         self.front = Front(

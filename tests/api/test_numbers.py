@@ -119,3 +119,26 @@ async def test_a_slow_statement_is_told_of_without_its_values(
         assert slow["ms"] >= 0  # rounded
         assert ("SCAN" in slow["plan"]) if kind == "sqlite" else "Scan" in slow["plan"]
         assert "4711" not in str(told)
+
+
+async def test_sessions_that_are_alive_are_counted() -> None:
+    async with Trial(make()) as t:
+        assert samples(await operator(t))["backstay_sessions"] == 0
+        ada, bob = await t.user("ada@example.com"), await t.user("bob@example.com")
+        token = await t.sign_in(ada)
+        await t.sign_in(bob)
+        there = samples(await operator(t))["backstay_sessions"]
+        assert there >= 2
+        (await t.post("/api/auth/logout", as_=token)).ok()
+        assert samples(await operator(t))["backstay_sessions"] == there - 1
+        t.clock.advance(days=31)
+        assert samples(await operator(t))["backstay_sessions"] == 0
+
+
+async def test_how_many_share_a_commit_is_shown() -> None:
+    async with Trial(make()) as t:
+        store: Any = t._store  # which passes on what a port has, and this is SQLite's own
+        store.commit_sizes = store._store.commit_sizes
+        (await t.post("/api/notes", {"text": "a"})).ok()
+        found = samples(await operator(t))
+        assert found["backstay_commit_group_size_bucket{le=1.0}"] == found["backstay_commit_group_size_count"] >= 1

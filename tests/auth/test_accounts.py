@@ -15,6 +15,7 @@ from backstay.auth.password import Passwords
 from backstay.errors import BadRequest, Conflict, Denied, Invalid, NotFound, NotSignedIn, Problem
 from backstay.plan.actor import ANONYMOUS, Actor
 from backstay.plan.limits import Limits
+from backstay.telemetry.observation import EVENTS
 from backstay.testing import Trial
 from tests.auth.conftest import Member, Team, World
 
@@ -466,3 +467,42 @@ async def test_small_limits_for_callers_do_not_shut_the_accounts(limits: Limits)
         (await t.get("/api/auth/sessions", as_=second["access_token"])).refused("invalid_token")
         t.clock.advance(days=100)
         assert (await t.app.running.accounts.purge.everything()).sessions == 2
+
+
+class Told:
+    """What an operator was told, in order."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def event(self, event: str, **values: Any) -> None:
+        assert {*values} <= {*EVENTS[event].fields}
+        self.events.append((event, values))
+
+
+async def test_operators_are_told_who_came_in_and_who_did_not(world: World) -> None:
+    told = world.accounts._journal = Told()
+    await world.accounts.signup(ADA)
+    entered = await world.accounts.login(ENTRY, "203.0.113.9")
+    for entry in ({**ENTRY, "password": "wrong horse"}, {"email": "secret-4711@example.com", "password": "secret"}):
+        with pytest.raises(NotSignedIn):
+            await world.accounts.login(entry, "203.0.113.9")
+    await world.accounts.disable("ada@example.com")
+    with pytest.raises(NotSignedIn):
+        await world.accounts.login(ENTRY)
+    assert told.events == [
+        ("signed_in", {"user": entered.user_id, "session": entered.tokens.session, "client": "203.0.113.9"}),
+        ("sign_in_refused", {"why": "credentials", "user": entered.user_id, "client": "203.0.113.9"}),
+        ("sign_in_refused", {"why": "credentials", "user": "", "client": "203.0.113.9"}),
+        ("sign_in_refused", {"why": "disabled", "user": entered.user_id, "client": ""}),
+    ]
+
+
+async def test_operators_are_told_of_too_many_tries() -> None:
+    async with Trial(App("shop", models=[])) as t:
+        told = t.app.running.accounts._journal = Told()
+        refused = []
+        while not refused or refused[-1].status == 401:
+            refused.append(await t.post("/api/auth/login", {"email": "ada@example.com", "password": "wrong horse"}))
+        assert refused[-1].code == "too_many_requests"
+        assert [values["why"] for _, values in told.events] == ["credentials"] * (len(refused) - 1) + ["too_many"]

@@ -482,3 +482,13 @@ async def test_code_knows_whether_it_is_inside(build: Build) -> None:
         async with store.transaction():
             raise LookupError
     assert not inside_transaction()
+
+
+async def test_how_many_share_a_commit_is_counted(disk: Disk, store: SQLiteStore) -> None:
+    before = store.commit_sizes.counts[:]
+    await write(store, "alone")
+    await asyncio.gather(*(write(store, f"{at}") for at in range(5)))
+    added = [now - then for now, then in zip(store.commit_sizes.counts, before, strict=True)]
+    assert sum(added) == 2
+    assert (added[0], added[3]) == (1, 1)  # one alone, and five together: up to eight
+    assert store.commit_sizes.total == 1 + 1 + 5  # the table of the test too

@@ -23,6 +23,7 @@ from backstay.plan.limits import Limits
 from backstay.store.engine import Engine
 from backstay.store.migrate import Data, Migrator, Refused, taken
 from backstay.store.snapshot import read, take
+from backstay.telemetry.observation import EVENTS
 from tests.store.conftest import House
 
 Rows = list[dict[str, Any]]
@@ -344,3 +345,68 @@ async def test_a_snapshot_makes_the_same_tables() -> None:
         ]
         assert made[0] == made[1]
     assert take(schema) == take(schema)
+
+
+class Told:
+    """What an operator was told, in order."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def event(self, event: str, **values: Any) -> None:
+        assert {*values} <= {*EVENTS[event].fields}
+        self.events.append((event, values))
+
+
+async def test_what_it_does_is_told(build: Any) -> None:
+    class Thing(Model):
+        name: str
+        note: int = 0
+
+        def rules(self, me: User) -> Rules:
+            return Rules(read=anyone, create=anyone)
+
+    house, told = await build(Thing), Told()
+    migrator = Migrator(house.engine.store, house.engine.clock, told)
+    await migrator.adopt(house.engine.schema)
+    await house.act(SYSTEM, lambda tx: tx.write(Create("Thing", {"name": "secret-4711"})))
+
+    def declared(thing: type[Model]) -> bytes:
+        return taken(declare([thing]))
+
+    def numbered() -> bytes:
+        class Thing(Model):
+            name: int
+
+            def rules(self, me: User) -> Rules:
+                return Rules(read=anyone, create=anyone)
+
+        return declared(Thing)
+
+    def shorter() -> bytes:
+        class Thing(Model):
+            name: str
+
+            def rules(self, me: User) -> Rules:
+                return Rules(read=anyone, create=anyone)
+
+        return declared(Thing)
+
+    with pytest.raises(Refused):
+        await migrator.apply(numbered(), "numbers")
+    await migrator.apply(shorter(), "shorter")
+    await migrator.apply(shorter(), "again")
+    await migrator.rollback()
+    await migrator.apply(shorter(), "shorter")
+    await migrator.finish()
+    await migrator.finish()
+    assert all(values.pop("seconds", 0.0) >= 0 for _, values in told.events)
+    numbers = [values.pop("number") for name, values in told.events if name == "migrated"]
+    assert numbers[0] < numbers[1]
+    assert told.events == [
+        ("migration_refused", {"migration": "numbers", "steps": 1}),
+        ("migrated", {"migration": "shorter", "set_aside": 1}),
+        ("rolled_back", {"migration": "beginning", "number": 1}),
+        ("migrated", {"migration": "shorter", "set_aside": 1}),
+        ("set_aside_gone", {"did": "things.note"}),
+    ]

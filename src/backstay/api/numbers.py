@@ -11,6 +11,7 @@ from contextlib import suppress
 from backstay.api.http import Front, Header, Request, Response, Router
 from backstay.api.live import Live
 from backstay.api.operators import Operators
+from backstay.auth.account import Accounts
 from backstay.errors import NotFound
 from backstay.jobs.outbox import Outbox
 from backstay.store.engine import Engine
@@ -28,7 +29,8 @@ class Numbers:
     """The numbers of one process, and the page of them all."""
 
     def __init__(
-        self, metrics: Metrics, operators: Operators, engine: Engine, outbox: Outbox, log: Log, live: Live
+        self, metrics: Metrics, operators: Operators, engine: Engine, outbox: Outbox, log: Log, live: Live,
+        accounts: Accounts | None,
     ) -> None:  # fmt: skip
         self.metrics = metrics
         self.front: Front
@@ -37,6 +39,7 @@ class Numbers:
         self._outbox = outbox
         self._log = log
         self._live = live
+        self._accounts = accounts
         self._sharing: asyncio.Task[None] | None = None
 
     def serve(self, router: Router) -> None:
@@ -75,6 +78,8 @@ class Numbers:
         ]
         found.append(Value("backstay_live_streams", (), self._live.streams))
         found += [Value("backstay_live_events_total", (event,), count) for event, count in self._live.sent.items()]
+        if (sizes := getattr(store, "commit_sizes", None)) is not None:
+            found.append(sizes.value("backstay_commit_group_size"))
         if (connections := getattr(store, "connections", None)) is not None:
             busy, free = connections()
             found += [Value("backstay_connections", ("busy",), busy), Value("backstay_connections", ("free",), free)]
@@ -87,6 +92,10 @@ class Numbers:
         with suppress(Exception):  # a database that is away is no reason to say nothing at all
             async with asyncio.timeout(2):
                 values += await self._stored()
+        with suppress(Exception):  # a minute for many sessions is no reason to leave the rest out
+            async with asyncio.timeout(2):
+                if self._accounts is not None:
+                    values.append(Value("backstay_sessions", (), await self._accounts.sessions.alive()))
         return Response(200, exposition(values), _HEADERS)
 
     async def _stored(self) -> list[Value]:

@@ -41,6 +41,7 @@ from backstay.plan.ask import Ask, Create, Listing, Nested, One, Selection, Upda
 from backstay.store.engine import Engine
 from backstay.store.repeat import Attempt
 from backstay.store.transaction import Hooks, Transaction
+from backstay.telemetry.observation import Journal, Unheard
 
 PURGED_EVERY = 100
 CREDENTIAL, KNOCK = AccountCredential.__name__, AccountKnock.__name__
@@ -115,7 +116,7 @@ class Accounts:
         self, engine: Engine, hooks: Hooks, new_id: Callable[[], str], *,
         lifetime: timedelta = timedelta(days=30), access: timedelta = timedelta(minutes=15),
         passwords: Passwords | None = None, actions: Collection[str] = (), tries: Tries | None = None,
-        mails: bool = False, monotonic: Callable[[], float] = monotonic_seconds,
+        mails: bool = False, monotonic: Callable[[], float] = monotonic_seconds, journal: Journal | None = None,
     ) -> None:  # fmt: skip
         self.passwords = passwords or Passwords()
         self.sessions = Sessions(engine, new_id, lifetime, access)
@@ -127,6 +128,7 @@ class Accounts:
         self.gate = Gate(self.sessions, engine.schema.user.name)
         self._tries = tries
         self._mails = mails
+        self._journal = journal or Unheard()
         self._engine = engine
         self._hooks = hooks
         self._new_id = new_id
@@ -189,12 +191,18 @@ class Accounts:
         """
         entry = parse_entry(body)
         if self._tries is not None:
-            await self._tries.log_in(entry.email, client)
-        known = await self._credential(_BY_ADDRESS, entry.email or "")
+            try:
+                await self._tries.log_in(entry.email, client)
+            except Problem as refused:
+                if refused.code == "too_many_requests":
+                    self._journal.event("sign_in_refused", why="too_many", client=client)
+                raise
+        known = there = await self._credential(_BY_ADDRESS, entry.email or "")
         if known is not None and (known.user.disabled or entry.password is None):
             known = None
         right = await self.passwords.verify(known.password_hash if known else None, entry.password or "")
         if known is None or not right:
+            self._tell_refused(there, client)
             await self.passwords.blur()
             raise _wrong_entry()
         newer = await self._newer(known, entry.password or "")
@@ -203,7 +211,9 @@ class Accounts:
             if tokens is not None and newer is not None:
                 await self._replace(tx, known, newer)
         if tokens is None:  # disabled, or given another password, since it was looked at
+            self._tell_refused(known, client)
             raise _wrong_entry()
+        self._journal.event("signed_in", user=known.user.id, session=tokens.session, client=client)
         self._purge_sometimes()
         actor = Actor(known.user.id, frozenset(known.user.roles), session=tokens.session)
         return SignedIn(known.user.id, await self.me(actor), tokens)
@@ -368,6 +378,11 @@ class Accounts:
         self.identities.forget(user)
 
     # Parts.
+
+    def _tell_refused(self, known: _Credential | None, client: str) -> None:
+        """Tell of a log-in that failed; the address that was typed may be a password, and is not told."""
+        user, disabled = (known.user.id, known.user.disabled) if known is not None else ("", False)
+        self._journal.event("sign_in_refused", why="disabled" if disabled else "credentials", user=user, client=client)
 
     def _purge_sometimes(self) -> None:
         """With every hundredth pair take away what is over, behind the answer: so it never grows beyond what is new."""

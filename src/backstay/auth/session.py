@@ -103,6 +103,11 @@ _OWN = Listing(
     )),
     (Sort(("created_at",), descending=True),), limit=Slot(1, "limit"),
 )  # fmt: skip
+_COUNTED = Listing(
+    SESSION, Selection(False, (_ID,)),
+    And((IsNull(Path(("ended_at",))), Compare("gt", Path(("expires_at",)), Now()))),
+    limit=Slot(0, "limit"), count="exact",
+)  # fmt: skip
 _ASK_REFRESH = Listing(TOKEN, _HELD, And((Compare("eq", Path(("refresh_hash",)), Slot(0, "token")), *_ALIVE)))
 
 
@@ -181,6 +186,11 @@ class Sessions:
             return None
         user = held.session.user
         return Recognised(Actor(user.id, frozenset(user.roles), session=held.session.id), held.expires_at)
+
+    async def alive(self) -> int:
+        """How many sessions of all users are alive. One round trip, which looks at each of them."""
+        (found,) = await self._engine.read(Ask((_COUNTED,), (1,)), SYSTEM)
+        return found.total or 0
 
     async def own(self, actor: Actor) -> list[Sitting]:
         """The live sessions of an actor, the newest first, at most `LISTED`. One round trip."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -73,22 +74,27 @@ def _with_migrator(file: str, database: str | None, work: Callable[[App, Store, 
     from backstay.errors import Problem
     from backstay.settings import read_settings
     from backstay.store.migrate import Migrator, Refused, keep_up
+    from backstay.telemetry.log import Log
 
     app = load_app(file)
     if database:
         os.environ["DATABASE_URL"] = database
     settings = read_settings()
+    # At a terminal what is printed is enough; where nobody looks on, the log of the machine has it.
+    log = None if sys.stderr.isatty() else Log(settings.log_level, json=not settings.development)
 
     async def run() -> Any:
         store = open_store(settings, app.limits, apart=app.declaration.joins)
         await store.open()
         try:
-            migrator = Migrator(store, lambda: datetime.now(UTC))
+            migrator = Migrator(store, lambda: datetime.now(UTC), log)
             if "_migrations" not in await store.names():
                 await keep_up(store, app.schema, lambda: datetime.now(UTC), development=False)
             return await work(app, store, migrator)
         finally:
             await store.close()
+            if log is not None:
+                log.flush()
 
     try:
         return asyncio.run(run())

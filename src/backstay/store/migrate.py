@@ -21,6 +21,7 @@ from backstay.store.port import Store, Writing
 from backstay.store.rebuild import Reshaping, reshape
 from backstay.store.snapshot import Snapshot, read, take
 from backstay.store.steps import ASIDE, Course, Step, aside_name, course
+from backstay.telemetry.observation import Journal, Unheard
 
 State = Literal["applied", "rolled_back"]
 EXAMPLES = 3
@@ -111,9 +112,10 @@ Tell = Callable[[str, int, int], None]
 class Migrator:
     """Leads one database from declaration to declaration."""
 
-    def __init__(self, store: Store, now: Callable[[], Any]) -> None:
+    def __init__(self, store: Store, now: Callable[[], Any], journal: Journal | None = None) -> None:
         self._store = store
         self._now = now
+        self._journal = journal or Unheard()
 
     async def history(self) -> list[Applied]:
         """What the database has followed, in order."""
@@ -163,13 +165,20 @@ class Migrator:
             number, before = await self._here()
             number += 1
             way = course(before, read(target), self._store.dialect.name, number)
-            await self._reshape(writing, way, number, data, tell)
+            try:
+                await self._reshape(writing, way, number, data, tell)
+            except Refused as refused:
+                self._journal.event("migration_refused", migration=name, steps=len(refused.findings))
+                raise
             took = round((perf_counter() - began) * 1e6)
             applied = Applied(number, name, self._moment(), took, target, _set_aside(way, number), "applied")
             await self._keep(writing, applied)
             for one in await self.history():
                 if one.aside and _moved(one.aside, way) != [*one.aside]:
                     await self._set(writing, one.number, "aside", _listed(_moved(one.aside, way)))
+        self._journal.event(
+            "migrated", migration=name, number=number, seconds=round(took / 1e6, 3), set_aside=len(applied.aside)
+        )
         return applied
 
     async def rollback(self, tell: Tell = lambda *_: None) -> Applied:
@@ -187,6 +196,7 @@ class Migrator:
             await self._set(writing, last.number, "aside", "[]")
             left = [*before.aside, *(one for one in last.aside if one not in came_back), *_set_aside(way, number)]
             await self._set(writing, before.number, "aside", _listed(_moved(left, way)))
+        self._journal.event("rolled_back", migration=before.name, number=before.number)
         return before
 
     async def finish(self) -> list[str]:
@@ -201,6 +211,8 @@ class Migrator:
                         await writing.run(f"DROP TABLE {quoted(aside)}", ())
                     gone.append(f"{table}.{column}" if column else table)
                 await self._set(writing, applied.number, "aside", "[]")
+        if gone:
+            self._journal.event("set_aside_gone", did=", ".join(gone))
         return gone
 
     # Parts.

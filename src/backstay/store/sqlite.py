@@ -31,6 +31,7 @@ from backstay.store.sqlite_connection import OF_THE_DISK, refusal_of
 from backstay.store.sqlite_dialect import FOLD, SQLiteDialect
 from backstay.store.sqlite_transaction import SQLiteTransaction
 from backstay.store.sqlite_turn import WriteTurn
+from backstay.telemetry.metrics import Histogram
 
 Rows = list[Any]
 SAFE_VERSION = (3, 51, 3)
@@ -88,6 +89,11 @@ class SQLiteStore:
     @statements.setter
     def statements(self, number: int) -> None:
         self._reads = number - self._writer.statements
+
+    @property
+    def commit_sizes(self) -> Histogram:
+        """How many transactions each commit held."""
+        return self._writer.sizes
 
     async def open(self) -> None:
         """Open the file, creating it and its folder where needed."""

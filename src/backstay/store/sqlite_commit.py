@@ -25,6 +25,7 @@ from backstay.store.sqlite_connection import OF_THE_DISK, Rows, WritingConnectio
 from backstay.store.sqlite_thread import DiskThread, Job, Then
 from backstay.store.sqlite_transaction import SQLiteTransaction
 from backstay.store.sqlite_turn import WriteTurn
+from backstay.telemetry.metrics import SIZES, Histogram
 
 PATIENCE = 5.0
 """For how many seconds a transaction waits for its beginning."""
@@ -46,6 +47,8 @@ class GroupCommit:
 
     def __init__(self, connect: Callable[[], apsw.Connection], turn: WriteTurn | None) -> None:
         self.statements = 0
+        self.sizes = Histogram(SIZES)
+        """How many transactions each commit held."""
         self.connection = WritingConnection(connect, limited=turn is not None)
         self._turn = turn
         self._thread = DiskThread()
@@ -147,6 +150,7 @@ class GroupCommit:
             raise problem from error
         if self._turn is None:
             self.connection.commit()
+            self.sizes.add(1)
             return self._end()
         tx.done = asyncio.get_running_loop().create_future()
         self._kept.append(tx)
@@ -284,6 +288,8 @@ class GroupCommit:
         self._phase = _IDLE
         kept, self._kept = self._kept, []
         told, self._told = self._told, []
+        if error is None:
+            self.sizes.add(len(kept))
         self._next()
         for future in (*(tx.done for tx in kept), *told):
             _settle(future, None if error is None else _because(Unavailable(_LOST), error))

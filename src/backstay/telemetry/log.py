@@ -47,6 +47,7 @@ class Log:
         if LEVELS[level] < self.level:
             return
         now = datetime.now(UTC)
+        values = {name: value for name, value in values.items() if value not in ("", None)}
         if self.json:
             body = {"ts": now.isoformat(timespec="milliseconds"), "level": level, "event": event, **values}
             self._put(msgspec.json.encode(body, enc_hook=str).decode())

@@ -19,7 +19,9 @@ from typing import Literal
 import msgspec
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""The upper bounds of the buckets of every histogram, in seconds."""
+"""The upper bounds of the buckets of every histogram of times, in seconds."""
+SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+"""Those of a histogram of sizes."""
 _FRESH = 10.0  # seconds for which what a process wrote says how it is
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
@@ -31,6 +33,7 @@ class Metric:
     kind: Literal["counter", "gauge", "histogram"]
     meaning: str
     labels: tuple[str, ...] = ()
+    bounds: tuple[float, ...] = BOUNDS
 
 
 METRICS: dict[str, Metric] = {
@@ -43,10 +46,14 @@ METRICS: dict[str, Metric] = {
         "histogram", "Statements: `read` by clients, `write` in transactions, `own` for ourselves.", ("kind",)
     ),
     "backstay_commit_seconds": Metric("histogram", "From the end of a transaction's work to its commit on the disk."),
+    "backstay_commit_group_size": Metric(
+        "histogram", "Transactions that went to the disk in one commit; SQLite alone.", bounds=SIZES
+    ),
     "backstay_connections": Metric("gauge", "Connections to PostgreSQL: `busy` and `free`.", ("state",)),
     "backstay_changes_head": Metric("gauge", "The position of the newest change in the change log."),
     "backstay_reaction_lag": Metric("gauge", "Changes that a reaction has still to read.", ("reaction",)),
     "backstay_reactions_given_up": Metric("gauge", "Facts that reactions were given up on."),
+    "backstay_sessions": Metric("gauge", "Sessions that are alive: begun, not ended, not over."),
     "backstay_live_streams": Metric("gauge", "Live streams that are open."),
     "backstay_live_events_total": Metric("counter", "Events of live streams, `reset` and `end` too.", ("event",)),
     "backstay_events_total": Metric("counter", "Events of the log, written or not.", ("event",)),
@@ -58,18 +65,23 @@ METRICS: dict[str, Metric] = {
 
 
 class Histogram:
-    """How often something took how long."""
+    """How often something took how long, or was how large."""
 
-    __slots__ = ("counts", "total")
+    __slots__ = ("bounds", "counts", "total")
 
-    def __init__(self) -> None:
-        self.counts = [0] * (len(BOUNDS) + 1)
+    def __init__(self, bounds: tuple[float, ...] = BOUNDS) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
 
-    def add(self, seconds: float) -> None:
+    def add(self, amount: float) -> None:
         """One more."""
-        self.counts[bisect_left(BOUNDS, seconds)] += 1
-        self.total += seconds
+        self.counts[bisect_left(self.bounds, amount)] += 1
+        self.total += amount
+
+    def value(self, name: str, labels: Labels = ()) -> Value:
+        """As one value of a metric."""
+        return Value(name, labels, self.total, tuple(self.counts))
 
 
 Labels = tuple[str, ...]
@@ -126,7 +138,7 @@ class Metrics:
             *(("backstay_statement_seconds", (kind,), taken) for kind, taken in self.statements.items()),
             ("backstay_commit_seconds", (), self.commits),
         ]
-        found += [Value(name, labels, taken.total, tuple(taken.counts)) for name, labels, taken in histograms]
+        found += [taken.value(name, labels) for name, labels, taken in histograms]
         return [*found, *_process()]
 
     def share(self, values: Iterable[Value]) -> None:
@@ -189,7 +201,7 @@ def exposition(values: Iterable[Value]) -> bytes:
         family = families[one.name]
         if isinstance(family, HistogramMetricFamily):
             buckets, so_far = [], 0
-            for bound, count in zip((*map(str, BOUNDS), "+Inf"), one.counts, strict=True):
+            for bound, count in zip((*map(str, METRICS[one.name].bounds), "+Inf"), one.counts, strict=True):
                 so_far += count
                 buckets.append((bound, so_far))
             family.add_metric(one.labels, buckets, one.value)

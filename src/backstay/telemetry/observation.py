@@ -18,6 +18,13 @@ class Journal(Protocol):
         ...
 
 
+class Unheard:
+    """A journal that nobody reads."""
+
+    def event(self, event: str, **values: Any) -> None:
+        """Say nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One kind of thing that happens: how urgent it is, what it means for an operator, and what is said with it."""
@@ -38,6 +45,17 @@ EVENTS: dict[str, Event] = {
         ("ms", "statement", "plan"),
     ),
     "schema_changed": Event("info", "A start added what the declaration has and the database lacked.", ("did",)),
+    "migrated": Event(
+        "info", "`backstay migrate` led the database to a declaration.",
+        ("migration", "number", "seconds", "set_aside"),
+    ),
+    "migration_refused": Event(
+        "error", "A migration found records in its way, and changed nothing.", ("migration", "steps"),
+    ),
+    "rolled_back": Event("warning", "The database follows an earlier declaration again.", ("migration", "number")),
+    "set_aside_gone": Event(
+        "warning", "`backstay migrate finish` threw away what was set aside: there is no way back.", ("did",),
+    ),
     "unsafe_accepted": Event("warning", "Production starts with what `BACKSTAY_ACCEPT` names.", ("check", "said")),
     "serving": Event("info", "All processes serve.", ("host", "port", "pid")),
     "stopped": Event("info", "All processes have ended, as they were told to.", ("pid",)),
@@ -45,6 +63,10 @@ EVENTS: dict[str, Event] = {
     "reload_failed": Event("error", "A new process did not come up; the old ones go on.", ("pid",)),
     "worker_ended": Event("error", "A process ended by itself; another is started in its place.", ("pid", "code")),
     "worker_killed": Event("error", "A process did not end in its time, and was killed.", ("pid",)),
+    "signed_in": Event("info", "Somebody signed in, and a session began.", ("user", "session", "client")),
+    "sign_in_refused": Event(
+        "warning", "A log-in was refused: `credentials`, `disabled`, or `too_many` of them.", ("why", "user", "client"),
+    ),
     "reaction_failed": Event("warning", "A reaction raised; it is told again later.", ("reaction", "record", "error")),
     "reaction_given_up": Event(
         "error", "A reaction failed for the last time: `backstay outbox list` shows it.",
