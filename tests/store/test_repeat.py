@@ -201,3 +201,17 @@ async def _found(repeats: Repeats) -> Kept:
 async def _shift(house: House, column: str, seconds: int, key: str = ASKED.key) -> None:
     async with house.engine.store.transaction() as writing:
         await writing.run(f"UPDATE \"_repeats\" SET {column} = {column} - {seconds} WHERE key = '{key}'", ())
+
+
+async def test_who_is_cancelled_while_waiting_for_a_turn_does_not_go_on(build: Build) -> None:
+    """Also where the turn comes in the same step: `asyncio.wait_for` of Python 3.11 would hide it."""
+    attempt = repeats_of(await build(Note)).attempt(ASKED)
+    attempt._ended = asyncio.get_running_loop().create_future()
+    waiting = asyncio.create_task(attempt.turn())
+    await asyncio.sleep(0)
+    attempt._ended.set_result(None)
+    attempt._ended = None
+    await asyncio.sleep(0)  # it is called, and has not had its step
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting

@@ -111,7 +111,8 @@ class Idempotency:
         if leader.asked != keyed.asked:
             raise Problem(code="idempotency_key_reused")
         try:
-            await asyncio.wait_for(leader.over.wait(), self._wait)
+            async with asyncio.timeout(self._wait):
+                await leader.over.wait()
         except TimeoutError:
             raise in_progress() from None
         if leader.error is not None:

@@ -168,7 +168,8 @@ class Supervisor:
     async def _end(self, child: Child, seconds: float) -> None:
         """Wait for the end of a process that was told, and end it where it does not."""
         try:
-            await asyncio.wait_for(child.process.wait(), seconds + self._settings.stop_seconds)
+            async with asyncio.timeout(seconds + self._settings.stop_seconds):
+                await child.process.wait()
         except TimeoutError:
             self._log.event("worker_killed", pid=child.process.pid)
             child.process.kill()

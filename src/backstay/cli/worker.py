@@ -108,7 +108,8 @@ class Worker:
                 return
             self._told.clear()
             try:
-                await asyncio.wait_for(self._told.wait(), _LOOK)
+                async with asyncio.timeout(_LOOK):
+                    await self._told.wait()
             except TimeoutError:
                 pass
 

@@ -178,7 +178,8 @@ class Attempt:
             if asyncio.current_task() is self._holder:
                 raise RuntimeError("A request with an Idempotency-Key has one transaction open at a time.")
             try:
-                await asyncio.wait_for(asyncio.shield(self._ended), TURN)
+                async with asyncio.timeout(TURN):
+                    await asyncio.shield(self._ended)
             except TimeoutError:
                 raise Unavailable("Another transaction of this request does not end.") from None
 
