@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from backstay.cli.draft import draft_of
 from backstay.model.field import Entity
 from backstay.settings import Settings
 from backstay.store.reflect import Column, Link, Table, tables_of
+from tests.docs.served import free_port, reachable
 from tests.transfer import market
 
 PROGRAM = str(Path(sys.executable).with_name("backstay"))
@@ -68,10 +70,107 @@ def test_a_new_folder_passes_what_it_wrote(tmp_path: Path, example: str) -> None
         workflow = yaml.safe_load((folder / path).read_text())
         assert "backstay check app.py" in json.dumps(workflow[job])
         assert "pytest" in json.dumps(workflow[job])
-    assert "check app.py --against" in (folder / ".github" / "workflows" / "check.yml").read_text()
+        assert "check app.py --against" in json.dumps(workflow[job])
     assert not [path for path in files if re.search(r"[{](name|title|version)[}]", (folder / path).read_text())
                 and path != "app.py"]  # fmt: skip
     assert "USER app" in (folder / "Dockerfile").read_text()
+
+
+def git(folder: Path, *words: str) -> str:
+    """What git says."""
+    named = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+    ran = subprocess.run(["git", *named, *words], cwd=folder, capture_output=True, text=True, timeout=60, check=True)
+    return ran.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("rule", "base", "ends"),
+    [("read=mine", True, 0), ("read=mine | self.shared | me.signed_in", True, 1),
+     ("read=mine | self.shared | me.signed_in", False, 0)],
+)  # fmt: skip
+def test_a_merge_request_of_gitlab_may_not_widen_access(tmp_path: Path, rule: str, base: bool, ends: int) -> None:
+    folder = tmp_path / "notes"
+    assert backstay(tmp_path, "new", "notes").returncode == 0
+    git(folder, "init", "--quiet")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "Begin")
+    file = folder / "app.py"
+    changed = file.read_text().replace("read=mine | self.shared", rule)
+    assert changed != file.read_text()
+    file.write_text(changed)
+    git(folder, "commit", "--quiet", "--all", "--message", "Change")
+    script = yaml.safe_load((folder / ".gitlab-ci.yml").read_text())["check"]["script"]
+    (line,) = [line for line in script if "--against" in line]
+    environment = {**os.environ, "PATH": f"{Path(PROGRAM).parent}:{os.environ['PATH']}"}
+    if base:
+        environment["CI_MERGE_REQUEST_DIFF_BASE_SHA"] = git(folder, "rev-parse", "HEAD~1")
+    ran = subprocess.run(
+        ["sh", "-c", line], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
+    )  # fmt: skip
+    assert ran.returncode == ends, ran.stdout + ran.stderr
+    assert ("widened" in ran.stdout) == bool(ends)
+
+
+def test_the_example_comes_out_of_a_built_wheel_into_a_fresh_environment(tmp_path: Path) -> None:
+    """Its own packages are those of here, but Backstay is the wheel, and is nowhere near the repository."""
+    root, wheels, fresh = Path(__file__).parents[2], tmp_path / "wheels", tmp_path / "fresh"
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    building = [*pip, "wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", str(wheels), str(root)]
+    subprocess.run(building, check=True, timeout=120)
+    (wheel,) = wheels.glob("backstay-*.whl")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(fresh)], check=True, timeout=120)
+    python = fresh / "bin" / "python"
+    installing = [*pip, "--python", str(python), "install", "--no-index", "--no-deps", str(wheel)]
+    subprocess.run(installing, check=True, timeout=120)
+    (packages,) = fresh.glob("lib/python*/site-packages")
+    (packages / "theirs.pth").write_text(f"{Path(pytest.__file__).parents[1]}\n")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+    def ran(folder: Path, *words: str) -> str:
+        done = subprocess.run(
+            [str(python), *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert ran(tmp_path, "-c", "import backstay; print(backstay.__file__)").startswith(str(packages))
+    program = str(fresh / "bin" / "backstay")
+    ran(tmp_path, program, "new", "corner-shop", "--example", "shop")
+    folder = tmp_path / "corner-shop"
+    assert {path.name for path in (folder / "seed").iterdir()} >= {"products.json", "users.json"}
+    assert ran(folder, program, "check", "app.py").startswith("corner-shop: ")
+    assert "2 passed" in ran(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore")
+
+
+def test_the_lines_of_the_dockerfile_do_what_they_should(tmp_path: Path) -> None:
+    """Without Docker: what it copies and prepares, its command, and its look at its health, each as it is written."""
+    assert backstay(tmp_path, "new", "notes").returncode == 0
+    folder = tmp_path / "notes"
+    (folder / "app.py").chmod(0o600)
+    text = (folder / "Dockerfile").read_text().replace("\\\n", "")
+    (prepare,) = re.findall(r"^RUN (chmod .*)$", text, re.M)
+    subprocess.run(["sh", "-c", prepare.replace("chown app", "true")], cwd=folder, check=True, timeout=60)
+    assert ((folder / "app.py").stat().st_mode & 0o777, (folder / "data").stat().st_mode & 0o777) == (0o644, 0o700)
+    (health,) = (json.loads(one) for one in re.findall(r"^HEALTHCHECK .*CMD (\[.*\])$", text, re.M))
+    (command,) = (json.loads(one) for one in re.findall(r"^CMD (\[.*\])$", text, re.M))
+    port = free_port()
+    environment = {**os.environ, "PATH": f"{Path(PROGRAM).parent}:{os.environ['PATH']}", "PORT": str(port)}
+
+    def healthy() -> bool:
+        look = subprocess.run(health, env=environment, capture_output=True, timeout=10)
+        return look.returncode == 0
+
+    assert not healthy()
+    serving = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        reachable(port)
+        assert healthy()
+        serving.terminate()
+        assert serving.wait(60) == 0
+    finally:
+        serving.kill()
+    assert not healthy()
+    assert {path.name for path in (folder / "data").iterdir()} >= {"backstay.db", "secret.key"}
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
