@@ -457,13 +457,14 @@ class App:
         self, settings: Settings | None = None, *, extend: bool | None = None, store: Store | None = None,
         clock: Callable[[], datetime] | None = None, new_id: Callable[[], str] | None = None,
         passwords: Passwords | None = None, background: bool = False, wire: Wire | None = None,
-        mailer: Mailer | None = None,
+        mailer: Mailer | None = None, serving: bool = True,
     ) -> Running:  # fmt: skip
         """Open the database and build the parts. In development missing tables and columns are created.
 
         What is not given is the real thing: the store of the settings, the time of day, ids of their own, Argon2, the
         network as the wire to other services, and the mailer of the application.
-        With `background` this process tells reactions too, as one that serves does.
+        With `background` this process tells reactions too, as one that serves does. Not `serving` is a command, which
+        asks the application something and takes no requests: what only those need may be missing then.
         """
         settings = settings or self.settings or read_settings()
         Permit(settings.http_allow)  # what cannot be meant ends the start before anything is opened
@@ -473,7 +474,9 @@ class App:
         try:
             await self.mounts.start()  # one of them may make the tables that are exposed here
             try:
-                return await self._begin(settings, store, extend, background, clock, new_id, passwords, wire, office)
+                return await self._begin(
+                    settings, store, extend, background, clock, new_id, passwords, wire, office, serving
+                )
             except BaseException:
                 self._running = None
                 await self.mounts.stop()
@@ -485,7 +488,7 @@ class App:
     async def _begin(
         self, settings: Settings, store: Store, extend: bool | None, background: bool,
         clock: Callable[[], datetime] | None, new_id: Callable[[], str] | None, passwords: Passwords | None,
-        wire: Wire | None, office: Office,
+        wire: Wire | None, office: Office, serving: bool,
     ) -> Running:  # fmt: skip
         done: list[str] = []
         if extend is not False:
@@ -500,7 +503,7 @@ class App:
         await self._running.outbox.open()
         await self._running.jobs.open()
         await self._running.closure.look()
-        await self._running.open_parts(background=background)
+        await self._running.open_parts(background=background, serving=serving)
         if background:
             store.listen()
             self._running.outbox.start()
@@ -685,10 +688,10 @@ class Running:
         self.front.timing = settings.development
         self.front.traces = self.traces = watched.traces = tracer()
 
-    async def open_parts(self, *, background: bool) -> None:
+    async def open_parts(self, *, background: bool, serving: bool) -> None:
         """Open the parts that the application uses, in their order; they are closed in the other one."""
         around = Surroundings(
-            self.settings, self.http, self.engine.clock, lambda: self.context_of(SYSTEM), background, self.jobs
+            self.settings, self.http, self.engine.clock, lambda: self.context_of(SYSTEM), background, serving, self.jobs
         )  # fmt: skip
         for part in self.app.parts:
             await self.parts.enter_async_context(part.open(around))

@@ -10,6 +10,7 @@ from annotated_types import Ge, Le, Len
 
 from backstay import App, Context, anyone
 from backstay.settings import Settings
+from backstay.testing import Trial
 
 
 async def call(app: App, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
@@ -49,7 +50,7 @@ def application() -> App:
 async def test_no_body_is_needed_where_the_address_names_every_argument() -> None:
     assert await call(application(), "POST", "/api/steps/3/take") == (200, b"3")
     status, body = await call(application(), "POST", "/api/steps/3/repeat")
-    assert (status, b"application/json" in body) == (415, True)
+    assert (status, b"times" in body) == (422, True)
     assert await call(application(), "POST", "/api/steps/3/repeat", b'{"times": 2}') == (200, b"6")
 
 
@@ -173,3 +174,26 @@ async def test_links_begin_with_the_public_address_whatever_the_host_of_the_requ
     for path in ("//evil.com", "/%5Cevil.com", "https://evil.com", "thanks", "@evil.com"):
         assert await get(path, **public) == 500
     assert await get("/thanks") == 500  # production says where it is, or makes no links
+
+
+async def test_nothing_sent_is_nothing_said() -> None:
+    """As `curl -X POST` does: arguments that may be left out are, and those that may not are named."""
+    app = App("clock", models=[])
+
+    @app.action("POST /api/ring", allow=anyone)
+    async def ring(ctx: Context, times: int = 1) -> int:
+        return times
+
+    @app.action("POST /api/set", allow=anyone)
+    async def turn(ctx: Context, hour: int) -> int:
+        return hour
+
+    async with Trial(app) as t:
+        assert (await t.request("POST", "/api/ring")).ok().json == 1
+        refused = (await t.request("POST", "/api/set")).refused("invalid")
+        assert [error["path"] for error in refused.json["errors"]] == ["hour"]
+        length = {"content-length": "2"}
+        (await t.request("POST", "/api/ring", body=b"{}", headers=length)).refused("unsupported_media_type")
+        (await t.request("POST", "/api/ring", headers={"content-type": "text/plain"})).refused("unsupported_media_type")
+        paths = app.openapi()["paths"]
+        assert [paths[path]["post"]["requestBody"]["required"] for path in ("/api/ring", "/api/set")] == [False, True]

@@ -52,6 +52,40 @@ async def test_a_customer_confirms_with_their_bank(t: Trial) -> None:
     assert await counts(t, goods.green) == (9, 0)
 
 
+async def test_who_comes_back_from_the_bank_need_not_wait_for_its_message(t: Trial) -> None:
+    goods = await stocked(t)
+    guest = await Counter(t).open()
+    (await guest.put(goods.green)).ok()
+    order = (await guest.pay("pm_3ds")).ok().json
+    path = f"/api/orders/{order['id']}/confirm"
+    other = await Counter(t).open()
+    (await t.post(path)).refused("not_signed_in")
+    (await t.post(path, headers=other.headers)).refused("not_found")
+    assert (await t.post(path, headers=guest.headers)).ok().json["status"] == "pending"
+    assert await money_of(t).settle(order["payment"]["client_secret"], confirm=True)  # no message is delivered
+    for _ in range(2):
+        back = (await t.post(path, headers=guest.headers)).ok().json
+        assert (back["status"], back["payment"]["status"]) == ("paid", "captured")
+    assert await counts(t, goods.green) == (9, 0)
+
+
+async def test_who_is_signed_in_by_cookies_confirms_on_the_page_of_play_money(t: Trial) -> None:
+    """Its form is no JSON: cookies say nothing there, and the secret in its address says all."""
+    goods = await stocked(t)
+    guest = await Counter(t).open()
+    (await guest.put(goods.green)).ok()
+    order = (await guest.pay("pm_3ds")).ok().json
+    answered = await t.request(
+        "POST", f"/dev/pay/{order['payment']['client_secret']}", body=b"answer=confirm",
+        headers={"content-type": "application/x-www-form-urlencoded", "cookie": "backstay_access=bst_of_somebody",
+                 "sec-fetch-site": "same-origin"},
+    )  # fmt: skip
+    assert answered.status == 303, answered
+    assert answered.headers["location"].startswith("http://localhost:8000/shop/orders/")
+    await t.work()
+    assert (await guest.see(order["id"]))["status"] == "paid"
+
+
 async def test_who_does_not_confirm_in_time_keeps_nothing(t: Trial) -> None:
     goods = await stocked(t)
     guest = await Counter(t).open()

@@ -12,7 +12,9 @@ from typing import Any
 
 VOLATILE = re.compile(
     r"(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12})"
-    r"|(?P<token>bs[krt]_[A-Za-z0-9_-]{43})"
+    r"|(?P<token>bs[ckrt]_[A-Za-z0-9_-]{43})"
+    r"|(?P<secret>secret_[0-9a-f]{48})"
+    r"|(?P<link>(?<=token=)[0-9a-f]{64})"
     r"|(?P<start>bsk_[A-Za-z0-9_-]{4})"
     r"|(?P<instant>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z)"
     r'|(?P<tag>"(?:\d+-)?[0-9a-f]{20}")'

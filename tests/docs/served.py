@@ -56,7 +56,7 @@ class InProcess:
         app.settings = read_settings({**environment, "BACKSTAY_ENV": "development", "LOG_LEVEL": "error"})
 
         async def serve() -> None:
-            await app.start(extend=True)
+            await app.start(extend=True, background=True)
             await app.seed_if_empty()
             await self._server.serve()
             await app.stop()
@@ -149,9 +149,15 @@ class Shell:
         assert words[0] == "curl", f"who runs {command}?"
         assert self.server is not None, "start the server first: $ backstay dev FILE"
         text = command.replace(PORT, f"localhost:{self.server.port}").replace("curl", "curl -sS --max-time 20", 1)
-        done = subprocess.run(
-            ["bash", "-c", text], env={**os.environ, **self.variables}, capture_output=True, text=True, timeout=30
-        )
+        before: str | None = None
+        for _ in range(40):
+            done = subprocess.run(
+                ["bash", "-c", text], env={**os.environ, **self.variables}, capture_output=True, text=True, timeout=30
+            )
+            if "/dev/mail" not in text or (done.returncode == 0 and done.stdout == before):
+                break
+            before = done.stdout
+            time.sleep(0.5)  # mail is sent behind what it is about
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         return done.stdout.replace(f"localhost:{self.server.port}", PORT)
 

@@ -118,8 +118,9 @@ def _filled(command: str, bound: Bound) -> str:
     for number, one in enumerate(ids, start=1):
         command = command.replace(f"<id:{number}>", one)
     for name, fits in (
-        ("token", lambda one: one.startswith("bst_")),
+        ("token", lambda one: one.startswith(("bst_", "bsc_"))),
         ("key", lambda one: one.startswith("bsk_") and len(one) == 47),
+        ("secret", lambda one: one.startswith("secret_")),
         ("tag", lambda one: one.startswith('"')),
         ("cursor", lambda one: len(one) > 20 and "-" not in one[:9] and not one.startswith(("bs", '"', "20"))),
     ):

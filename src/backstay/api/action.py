@@ -136,6 +136,8 @@ class Action:
                 return await self._render(result, engine, read)
 
         router.add(self.path, **{self.method: handler})
+        if self.raw:
+            router.disregard_cookies(self.path, self.method)
 
     async def admit(self, request: Request, askers: Askers) -> None:
         """Let a request call the action, as whom it then acts. Raises what it is refused with."""
@@ -187,7 +189,8 @@ class Action:
                 raise BadRequest(f'"{name}" is there twice.')
             raw[name] = value
         if not from_text and any(name not in request.params for name in (*self.fields, *self.structs)):
-            raw = await request.object()  # where the address names every argument, no body is needed
+            # Where the address names every argument, no body is needed; and nothing sent is nothing said.
+            raw = {} if request.silent else await request.object()
         raw = {**raw, **request.params}
         return self.parsed(raw, from_text=from_text, params=request.params)
 

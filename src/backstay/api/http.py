@@ -176,6 +176,14 @@ class Request:
         with stage("parse"):
             return self._gate.parse(body)
 
+    @property
+    def silent(self) -> bool:
+        """Whether it says that it has no body: neither how long one would be, nor of what type."""
+        sent = self._headers
+        return b"transfer-encoding" not in sent and sent.get(b"content-length", b"0") == b"0" and (
+            b"content-type" not in sent
+        )  # fmt: skip
+
     async def object(self, *, queried: bool = False) -> dict[str, Any]:
         """The body as a JSON object."""
         value = await self.json(queried=queried)
@@ -203,6 +211,8 @@ class Route:
         )
         self.pattern = re.compile(pattern)
         self.fixed = "{" not in path
+        self.bare: frozenset[str] = frozenset()
+        """The methods to which cookies say nothing: what is asked there proves itself, and nobody is signed in."""
         self.hide(())
 
     def hide(self, methods: Collection[str]) -> None:
@@ -230,10 +240,17 @@ class Router:
             self.routes.remove(known)
             handlers = {**{k: v for k, v in known.handlers.items() if k != "HEAD"}, **handlers}
         route = Route(path, handlers)
+        route.bare = known.bare if known is not None else route.bare
         self.routes.append(route)
         self._fixed = {r.path: r for r in self.routes if r.fixed}
         self._records = {head: r for r in self.routes if (head := _before_id(r.path))}
         self._patterns = [r for r in self.routes if not r.fixed and not _before_id(r.path)]
+
+    def disregard_cookies(self, path: str, method: str) -> None:
+        """Let cookies say nothing to a method of a path."""
+        for route in self.routes:
+            if route.path == path:
+                route.bare |= {method}
 
     def hide(self, path: str, methods: Collection[str]) -> None:
         """Leave methods of a path out of `Allow`."""
@@ -426,7 +443,9 @@ class Front:
         if request.path in _ALWAYS:  # what is asked there is no user's business, and a token there is no session's
             return await handler(request)
         try:
-            if self.everybody or b"authorization" in request._headers or b"cookie" in request._headers:
+            sent = request._headers
+            known = request.method not in route.bare and (self.everybody or b"cookie" in sent)
+            if known or b"authorization" in sent:
                 with stage("identify"):
                     request.actor = await self.identify(request)
         finally:

@@ -443,7 +443,8 @@ class _Document:
         return self._operation(
             name, "actions", summary, responses, access=access,
             parameters=parameters, description=action.description or more.strip(),
-            problems=(403, 404, 409, 422), **({"requestBody": body(sent)} if sent else told),
+            problems=(403, 404, 409, 422),
+            **({"requestBody": body(sent, required="required" in sent)} if sent else told),
         )  # fmt: skip
 
 

@@ -92,9 +92,9 @@ def linked(
     return responses
 
 
-def body(schema: dict[str, Any]) -> dict[str, Any]:
-    """A JSON body that must be sent."""
-    return {"required": True, "content": {"application/json": {"schema": schema}}}
+def body(schema: dict[str, Any], *, required: bool = True) -> dict[str, Any]:
+    """A JSON body that must be sent, or may be."""
+    return {"required": required, "content": {"application/json": {"schema": schema}}}
 
 
 SAME = answer("Not changed since the answer that `If-None-Match` names.", None, "ETag", status="304")

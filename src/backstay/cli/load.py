@@ -60,7 +60,10 @@ def with_app(app: App, work: Callable[[Running], Awaitable[T]], *, extend: bool 
         raise click.ClickException(str(error)) from None
 
     async def run() -> T:
-        running = await app.start(extend=extend)
+        try:
+            running = await app.start(extend=extend, serving=False)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
         try:
             return await work(running)
         finally:

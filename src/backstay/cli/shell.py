@@ -41,7 +41,7 @@ def shell(file: str, user: str | None, command: str | None) -> None:
         raise click.ClickException(str(error)) from None
     with asyncio.Runner() as runner:
         try:
-            running = runner.run(app.start())
+            running = runner.run(app.start(serving=False))
         except (Problem, Behind) as problem:
             raise click.ClickException(str(problem)) from None
         try:

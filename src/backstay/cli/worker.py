@@ -50,7 +50,10 @@ class Worker:
 
     async def run(self) -> None:
         """From the start of the application to its end."""
-        running = await self._app.start(background=True)
+        try:
+            running = await self._app.start(background=True)
+        except ValueError as error:  # something that it needs is not said, or cannot be meant
+            raise SystemExit(f"Error: {error}") from None
         server = _server(self._app, self._listener, running.settings.linger_seconds)
         serving = asyncio.create_task(server.serve())
         running.metrics.folder = self._folder

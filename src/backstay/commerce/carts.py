@@ -62,7 +62,7 @@ class Carts:
         if tx.actor.id is None:
             if guest is not None:
                 return Also(guest)
-            token = secrets.token_urlsafe(24)
+            token = f"bsc_{secrets.token_urlsafe(32)}"
             cart = await self._new(tx, currency, country, token_hash=secret_hash(token))
             return Also(cart, {"token": token}, brings={CART_TOKEN: token})
         # Of two who ask at one moment for one account, the second finds what the first has made.

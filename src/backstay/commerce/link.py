@@ -23,9 +23,12 @@ class Links:
         self._page = terms.order_page
         self._key = b""
 
-    def open(self, settings: Settings) -> None:
-        """Take the key and the address of the application. Raises `ValueError` where production has no address."""
-        if not settings.address:
+    def open(self, settings: Settings, *, serving: bool = True) -> None:
+        """Take the key and the address of the application. Raises `ValueError` where production has no address.
+
+        A command that does not serve has no need of one.
+        """
+        if not settings.address and serving:
             raise ValueError("Set BACKSTAY_PUBLIC_URL: customers come back to it from payments and mails.")
         self._key = sha256(b"links to orders" + secret_of(settings)).digest()
         if self._page.startswith("/"):

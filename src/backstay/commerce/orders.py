@@ -16,7 +16,7 @@ from annotated_types import Ge, Le, Len
 from backstay.commerce import letters, stock
 from backstay.commerce.catalogue import STAFF, Variant
 from backstay.commerce.checkout import SHOWN
-from backstay.commerce.order import Order, happened, move
+from backstay.commerce.order import ORDER_TOKEN, Order, happened, move
 from backstay.commerce.purchase import WAKE, let_go
 from backstay.commerce.refund import Refunds, Returned
 from backstay.model.rule import anyone, role
@@ -45,6 +45,7 @@ class Orders:
     def join(self, host: Host) -> None:
         """Serve the routes."""
         key: Literal["required"] = "required"
+        host.action("POST /api/orders/{id}/confirm", allow=anyone, expand=SHOWN)(self.confirm)
         host.action("POST /api/orders/{id}/cancel", allow=anyone, idempotency_key=key, expand=SHOWN, resumes=True)(
             self.cancel
         )
@@ -53,6 +54,26 @@ class Orders:
         )
         host.action("POST /api/orders/{id}/fulfil", allow=role(STAFF), expand=SHOWN)(self.fulfil)
         host.action("POST /api/variants/{id}/stock", allow=role(STAFF), idempotency_key=key)(self.change_stock)
+
+    async def confirm(self, ctx: Context, id: UUID) -> Order:
+        """Go on with an order whose customer is back from their bank: the provider is asked what they decided there.
+
+        For those who may see the order. It may be asked as often as one likes, and answers with the order as it then
+        stands: nothing of it depends on it, since messages of the provider and time bring it about as well.
+        """
+        await self.see_to(ctx, id)
+        async with ctx.transaction() as tx:
+            return await tx.get(Order, id)
+
+    async def see_to(self, ctx: Context, id: UUID, token: str = "") -> None:
+        """Have the provider asked, where an order waits for its customer, and wait a while for what becomes of it."""
+        async with ctx.transaction() as tx:
+            asking = tx.bringing({ORDER_TOKEN: token}) if token else tx
+            order = await asking.get(Order, id, expand=("payment",))
+            if order.status != "pending" or order.payment.status not in ("action_needed", "unknown"):
+                return
+            await tx.as_system.signal(str(order.id), WAKE, {"why": "back"})
+        await ctx.drive(str(order.id), patience=self.patience)
 
     async def cancel(self, ctx: Context, id: UUID, reason: Annotated[str, Len(0, 500)] = "") -> Order:
         """Cancel an order that has not been sent. What was paid is given back, and the goods can be sold again."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import parse_qs
 from uuid import UUID
@@ -69,10 +70,11 @@ class Shop:
         self.refunds = Refunds(self.providers, self.links)
         self.purchases = Purchases(self.terms, self.providers, self.links, self.refunds.everything)
         self.webhooks = Webhooks(self.providers)
+        self.orders = Orders(self.refunds, self.terms.driven_for)
         self._routes = (
             Carts(self.terms, quotes),
             Checkouts(self.terms, quotes, self.purchases, self.links),
-            Orders(self.refunds, self.terms.driven_for),
+            self.orders,
             self.webhooks,
         )
 
@@ -95,10 +97,12 @@ class Shop:
     @asynccontextmanager
     async def open(self, around: Surroundings) -> AsyncIterator[None]:
         """Open its providers."""
-        self.links.open(around.settings)
+        self.links.open(around.settings, serving=around.serving)
+        # A command may look into the books of play money wherever it is run: nobody can pay by it.
+        settings = around.settings if around.serving else replace(around.settings, env="development")
         async with AsyncExitStack() as stack:
             for provider in self.payments:
-                await stack.enter_async_context(provider.open(around.settings, around.http, around.clock))
+                await stack.enter_async_context(provider.open(settings, around.http, around.clock))
             told = None
             if around.background and self._play is not None:
                 told = asyncio.get_running_loop().create_task(self._tell(around))
@@ -134,7 +138,8 @@ class Shop:
             await asyncio.sleep(_LOOK)
 
     async def order_page(self, ctx: Context, id: UUID, token: Annotated[str, Len(0, 200)] = "") -> Reply:
-        """The page of an order, for its customer or for whoever has its link."""
+        """The page of an order, for its customer or whoever has its link; the provider is asked first."""
+        await self.orders.see_to(ctx, id, token)
         async with ctx.transaction() as tx:
             asking = tx.bringing({ORDER_TOKEN: token}) if token else tx
             order = await asking.get(Order, id, expand=("items", "payment", "events"))

@@ -42,7 +42,7 @@ class Raw:
 
     For messages whose signature is over the bytes: `async def hear(ctx: Context, raw: Raw) -> None`. An action with
     such an argument takes a body of any type, as large as the limits allow, and no other arguments but those of its
-    address.
+    address. Cookies say nothing there: what is sent proves itself, and forms of a browser may send it too.
     """
 
     body: bytes

@@ -75,7 +75,8 @@ class Surroundings:
     """What a part is opened with when the application starts: settings, the client for other services, the clock.
 
     `context` gives the surroundings of own code, above the rules; `background` is whether this process also does what
-    nobody asks for; `backlog` are the jobs and flows of the application, for people who look after them.
+    nobody asks for; `serving` whether it takes requests, and is no command that only asks something; `backlog` are the
+    jobs and flows of the application, for people who look after them.
     """
 
     settings: Settings
@@ -83,6 +84,7 @@ class Surroundings:
     clock: Callable[[], datetime]
     context: Callable[[], Context]
     background: bool
+    serving: bool
     backlog: Backlog
 
 
