@@ -84,7 +84,7 @@ class Options:
     rejects: Path | None = None
     batch: int = BATCH
     name: str = ""
-    """What its place is kept under; the content of the files and of the mapping without."""
+    """What its place is kept under; without, the content of the files and of the mapping, and whose rights it has."""
     told: Callable[[int, int], None] = field(default=lambda done, of: None)
     """Told how many rows are done, of about how many."""
 
@@ -120,7 +120,8 @@ class Importer:
     async def run(self, *, again: bool = False) -> Tally:
         """Carry it out, from where it stands. Returns what became of all rows, those of earlier runs too."""
         mark, total = mark_of(self._paths)
-        self.name = self.name or f"{mark}:{self._mapping.mark}"
+        whose = "" if self.options.actor.system else f":{self.options.actor.id}"
+        self.name = self.name or f"{mark}:{self._mapping.mark}{whose}"
         store = self._engine.store
         if again and not self.options.dry:
             await forget(self.name, store)
