@@ -12,7 +12,7 @@ PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CODE := src tests $(wildcard examples benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev-setup test lint format oracle import-real contract changes migrations idempotency reload soak durability recovery histories chaos timing bench console lock clean
+.PHONY: help run dev-setup test lint format oracle import-real contract changes migrations idempotency reload soak durability recovery histories money chaos timing bench console lock clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ soak: dev-setup  ## look for ten minutes whether a server under load grows
 
 contract: dev-setup  ## the example shop explored by schemathesis, 50 examples an operation, as three kinds of viewers
 	$(BIN)/python -m tests.contract
+
+money: dev-setup  ## a million random carts, codes, taxes and refunds, whose sums must agree to the unit
+	MONEY_CASES=1000000 $(BIN)/pytest -s tests/commerce/pricing
 
 chaos: dev-setup  ## 10,000 purchases on each database while workers are killed 200 times, and four books compared
 	CHAOS_PURCHASES=10000 CHAOS_KILLS=200 $(BIN)/pytest -s tests/commerce/test_chaos.py

@@ -262,7 +262,7 @@ class Chaos:
         """Wait until no order, refund or payment is open; what stays so is a fault."""
         staff = {"authorization": f"Bearer {self.staff}"}
         last = ""
-        for _ in range(600):
+        for _ in range(2_000):  # whoever is asked without an answer is asked again after up to five minutes
             orders = await client.send(0, "GET", "/api/orders?status[in]=pending,authorized&count=exact", staff, b"")
             refunds = await client.send(0, "GET", "/api/refunds?status=pending&count=exact", staff, b"")
             query = "/api/payments?status[in]=pending,action_needed,unknown,authorized&count=exact"

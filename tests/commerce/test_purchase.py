@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from backstay import Context
 from backstay.commerce.catalogue import Variant
+from backstay.errors import Unavailable
 from backstay.testing import Trial
 from tests.commerce.selling import Counter, confirm, money_of, shop_of, stocked
 
@@ -120,6 +126,26 @@ async def test_a_declined_payment_is_402_and_the_cart_is_open_again(t: Trial) ->
         assert refused.status == 402
         assert await counts(t, goods.pot) == (2, 0)
     assert (await guest.pay()).ok().json["status"] == "paid"
+
+
+async def test_who_asks_again_is_told_of_their_own_order(t: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not of the next one of the same cart: the first was placed, and declined while nobody was there to be told."""
+    goods = await stocked(t)
+    guest = await Counter(t).open()
+    (await guest.put(goods.pot)).ok()
+
+    async def interrupted(self: Context, *said: Any, **how: Any) -> Any:
+        raise Unavailable("The process ends.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Context, "drive", interrupted)
+        assert (await guest.pay("pm_declined", key="the first of them all")).status == 503
+    t.clock.advance(seconds=60)  # nobody has it any more
+    await t.work()
+    other = (await guest.pay("pm_ok", key="another one of this cart")).ok().json
+    assert (other["status"], other["number"]) == ("paid", 2)
+    (await guest.pay("pm_declined", key="the first of them all")).refused("payment_declined")
+    assert (await guest.pay("pm_ok", key="another one of this cart")).ok().json["id"] == other["id"]
 
 
 async def test_an_answer_that_is_lost_charges_once(t: Trial) -> None:

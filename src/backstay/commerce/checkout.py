@@ -89,10 +89,10 @@ class Checkouts:
         `price_changed` name the lines; 402 `payment_declined` where the provider says no.
         """
         if ctx.resumed:
-            order = await self._begun(ctx, id)
+            order = await self._begun(ctx)
         else:
             async with ctx.transaction() as tx:
-                order = await self._place(tx, id, shipping_address, payment, email, language)
+                order = await self._place(tx, id, shipping_address, payment, email, language, ctx.request_key)
         await ctx.drive(str(order.id), patience=self.terms.driven_for)
         async with ctx.transaction(as_system=True) as tx:
             order = await tx.get(Order, order.id, expand=("payment",))
@@ -100,17 +100,21 @@ class Checkouts:
             raise Declined(f"The payment was declined ({order.payment.reason or 'declined'}).")
         return Also(order)
 
-    async def _begun(self, ctx: Context, id: UUID) -> Order:
-        """The order that this request has made of the cart before."""
-        async with ctx.transaction() as tx:
-            cart = await tx.get(Cart, id)
-            found = await tx.as_system.find(Order, lambda order: order.cart == str(cart.id), sort="-number", limit=1)
-        if not found:
-            raise Conflict("This cart was not ordered.", code="cart_ordered")
-        return found[0]
+    async def _begun(self, ctx: Context) -> Order:
+        """The order that this request made before; its cart may have become another one since."""
+        async with ctx.transaction(as_system=True) as tx:
+            (found,) = await tx.find(Order, lambda order: order.request == ctx.request_key, limit=1)
+        return found
 
     async def _place(
-        self, tx: Transaction, id: UUID, address: Address, choice: PaymentChoice, email: str | None, language: str
+        self,
+        tx: Transaction,
+        id: UUID,
+        address: Address,
+        choice: PaymentChoice,
+        email: str | None,
+        language: str,
+        request: str,
     ) -> Order:
         await tx.get(Cart, id)  # by the rules of whoever asks
         system = tx.as_system
@@ -128,7 +132,7 @@ class Checkouts:
         await self._refuse_squatting(system, cart, email)
         quote = await self.quotes.quote(system, cart, country=address.country)
         self.quotes.refuse_changes(cart, quote)
-        order = await self._order(system, cart, quote, address, choice, email, language)
+        order = await self._order(system, cart, quote, address, choice, email, language, request)
         await self._use_code(system, cart, quote, order)
         kept = await stock.reserve(system, quote.goods, str(order.number))
         await self._items(system, order, quote, kept)
@@ -140,7 +144,7 @@ class Checkouts:
 
     async def _order(
         self, tx: Transaction, cart: Cart, quote: Quote, address: Address, choice: PaymentChoice, email: str,
-        language: str,
+        language: str, request: str,
     ) -> Order:  # fmt: skip
         totals, now = quote.totals, tx.now
         free = totals.total == 0
@@ -155,8 +159,9 @@ class Checkouts:
                 customer=cart.customer, email=email, language=language, country=address.country,
                 shipping_address=asdict(address), shipping_name=quote.method_name, code=quote.code,
                 subtotal=Money(totals.subtotal, cart.currency), discount=Money(totals.discount, cart.currency),
-                shipping=Money(totals.shipping, cart.currency), tax=Money(totals.tax, cart.currency),
-                total=Money(totals.total, cart.currency), payment=payment, cart=str(cart.id),
+                shipping=Money(totals.shipping, cart.currency),
+                shipping_tax=Money(totals.shipping_tax, cart.currency), tax=Money(totals.tax, cart.currency),
+                total=Money(totals.total, cart.currency), payment=payment, cart=str(cart.id), request=request,
                 reserved_until=now + self.terms.reserved_for, token_hash=cart.token_hash,
             )
         )  # fmt: skip

@@ -70,6 +70,8 @@ class Payment(Model):
     captured: Annotated[int, Ge(0)] = 0
     refundable: Annotated[int, Ge(0)] = 0
     """What was captured and not given back, nor is about to be, in minor units."""
+    refunded: Annotated[int, Ge(0)] = 0
+    """What was given back."""
     reference: Annotated[str, Len(0, 255)] = ""
     """What the provider calls it."""
     client_secret: Encrypted[str] | None = None
@@ -105,7 +107,10 @@ class Order(Model):
     """What the lines come to, as their prices are shown."""
     discount: Annotated[Money, Ge(0)]
     shipping: Annotated[Money, Ge(0)]
+    """With its tax."""
+    shipping_tax: Annotated[Money, Ge(0)]
     tax: Annotated[Money, Ge(0)]
+    """All of it, that of shipping too."""
     total: Annotated[Money, Ge(0)]
     payment: Payment
     items: Many[OrderItem] = many()
@@ -116,6 +121,8 @@ class Order(Model):
     """When the goods are given back, unless they are paid by then."""
     cart: Annotated[str, Len(0, 40)] = ""
     """The id of the cart that it came of."""
+    request: Annotated[str, Len(0, 64)] | None = None
+    """The key of the request that made it: sent again, it finds its order and no other of the same cart."""
     token_hash: Annotated[str, Len(0, 64)] = ""
     link_hash: Annotated[str, Len(0, 64)] = ""
     link_until: datetime | None = None
@@ -135,13 +142,14 @@ class Order(Model):
             fields=[
                 field_rule(self.token_hash, read=nobody), field_rule(self.link_hash, read=nobody),
                 field_rule(self.link_until, read=nobody), field_rule(self.cart, read=nobody),
+                field_rule(self.request, read=nobody),
             ],
         )  # fmt: skip
 
     def indexes(self) -> list[Index]:
-        """One number each, one order for a payment, and the orders of a customer, newest first."""
+        """One number each, one order for a payment and for a request, and the orders of a customer, newest first."""
         return [
-            unique(self.number), unique(self.payment), index(self.customer, self.created_at),
+            unique(self.number), unique(self.payment), unique(self.request), index(self.customer, self.created_at),
             index(self.status, self.reserved_until), index(self.email), index(self.cart),
         ]  # fmt: skip
 

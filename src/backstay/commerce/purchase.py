@@ -294,8 +294,8 @@ def goods_of(items: Any) -> list[Goods]:
 
 
 def shipping_net(order: Order) -> int:
-    """What shipping costs, as prices are shown."""
-    return order.shipping.amount
+    """What shipping costs without its tax."""
+    return order.shipping.amount - order.shipping_tax.amount
 
 
 def pause(asked: int) -> timedelta:

@@ -133,9 +133,10 @@ class Refunds:
         amount = found.amount.amount
         await tx.update(found, status="done")
         if amount:
+            payment = await tx.update(order.payment, refunded=lambda p: p.refunded + amount)
             await ledger.post(
                 tx, "refund", str(found.id), order, found.amount.currency,
-                ledger.refunded(amount, tax=tax_in(order, amount)),
+                ledger.refunded(amount, tax=tax_in(order, payment.refunded - amount, amount)),
             )  # fmt: skip
         if found.restock:
             await stock.take_back(tx, _goods(found), str(order.number))
@@ -168,10 +169,13 @@ class Refunds:
         await happened(tx, refund.order, "refund_failed", reason)
 
 
-def tax_in(order: Order, amount: int) -> int:
-    """The tax in a part of what an order cost, as it is in the whole."""
-    total = order.total.amount
-    return half_up(amount * order.tax.amount, total) if total else 0
+def tax_in(order: Order, before: int, amount: int) -> int:
+    """The tax in what is given back of an order, of which `before` went back earlier.
+
+    As it is in the whole; and of all that goes back, in however many parts, it is that of all, without a cent lost.
+    """
+    total, tax = order.total.amount, order.tax.amount
+    return half_up((before + amount) * tax, total) - half_up(before * tax, total) if total else 0
 
 
 def _goods(refund: Refund) -> list[Goods]:

@@ -44,7 +44,7 @@ MODELS: tuple[type[Model], ...] = (
     Category, Product, Variant, Price, Medium, StockMovement, Discount, DiscountUse, ShippingMethod, ShippingRate,
     TaxRate, Cart, CartItem, Order, OrderItem, OrderEvent, Payment, Refund, Posting, LedgerEntry, PaymentEvent,
 )  # fmt: skip
-_LOOK = 1.0  # seconds between two looks whether play money has something to tell
+_LOOK = 1  # seconds between two looks whether play money has something to tell
 
 
 class Shop:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -97,6 +98,18 @@ class Context:
         The request came again with the same `Idempotency-Key`, and the first one was not answered.
         """
         return self._attempt is not None and self._attempt.resumed
+
+    @property
+    def request_key(self) -> str:
+        """What tells this request from all others, and is the same when it is sent again; empty without a key.
+
+        It is made of its `Idempotency-Key`, of who sent it and of what it asks: keep it with what an action that
+        `resumes` makes first, and find that by it when it is called again.
+        """
+        if self._attempt is None:
+            return ""
+        keyed = self._attempt.keyed
+        return sha256(f"{keyed.scope}\n{keyed.key}".encode()).hexdigest()
 
     @property
     def language(self) -> str:
