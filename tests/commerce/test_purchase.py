@@ -129,7 +129,7 @@ async def test_a_declined_payment_is_402_and_the_cart_is_open_again(t: Trial) ->
 
 
 async def test_who_asks_again_is_told_of_their_own_order(t: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And not of the next one of the same cart: the first was placed, and declined while nobody was there to be told."""
+    """And not of the next one of the same cart: the first was declined while nobody was there to be told."""
     goods = await stocked(t)
     guest = await Counter(t).open()
     (await guest.put(goods.pot)).ok()

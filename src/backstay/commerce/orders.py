@@ -70,9 +70,10 @@ class Orders:
         async with ctx.transaction() as tx:
             asking = tx.bringing({ORDER_TOKEN: token}) if token else tx
             order = await asking.get(Order, id, expand=("payment",))
-            if order.status != "pending" or order.payment.status not in ("action_needed", "unknown"):
+            if order.status not in ("pending", "authorized"):
                 return
-            await tx.as_system.signal(str(order.id), WAKE, {"why": "back"})
+            if order.payment.status in ("action_needed", "unknown"):
+                await tx.as_system.signal(str(order.id), WAKE, {"why": "back"})
         await ctx.drive(str(order.id), patience=self.patience)
 
     async def cancel(self, ctx: Context, id: UUID, reason: Annotated[str, Len(0, 500)] = "") -> Order:

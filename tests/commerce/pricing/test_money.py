@@ -1,7 +1,7 @@
 """Random carts, codes, taxes, shipping and refunds: every sum agrees to the unit, in currencies of 0, 2 and 3 decimals.
 
-What should come out is worked out here a second time, with exact fractions. `make test` tries some thousand carts, `make
-money` a million. The faults at the end are ones that people make; each of them has to be seen.
+What should come out is worked out here a second time, with exact fractions. `make test` tries some thousand carts,
+`make money` a million. The faults at the end are ones that people make; each of them has to be seen.
 """
 
 from __future__ import annotations
@@ -165,8 +165,7 @@ def work(cases: int, seed: int = 1) -> int:
             print(f"{number:,} of {cases:,}", flush=True)
         try:
             totals = price(**asked)
-        except CodeRefused as refusal:
-            assert refusal.code == "code_minimum"
+        except CodeRefused:
             assert sum(line.unit * line.quantity for line in asked["lines"]) < asked["code"].minimum
             continue
         except NoShipping:
