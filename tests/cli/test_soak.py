@@ -10,6 +10,7 @@ import json
 import os
 import statistics
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,17 +23,30 @@ WARM = 0.25  # of the time, after which nothing may grow
 MAY_GROW = 4_000_000 if SECONDS >= 60 else 12_000_000  # bytes
 
 
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
+LEAK = """
+left = []
+
+
+@app.before_create(Note)
+async def leave(tx, note):
+    left.extend({leaks} for _ in range(10))
+"""
+"""What each write leaves behind."""
+
+
+@contextmanager
+def served(folder: Path, more: str = "") -> Iterator[Fleet]:
     """One server with one process."""
-    file = tmp_path / "notes.py"
-    file.write_text(FILE.replace("VERSION", "0"))
+    file = folder / "notes.py"
+    file.write_text(FILE.replace("VERSION", "0") + more)
     made = Fleet(file, {
-        "DATABASE_URL": f"sqlite:///{tmp_path}/notes.db", "SECRET_KEY": "0123456789abcdef" * 4, "LOG_LEVEL": "info",
+        "DATABASE_URL": f"sqlite:///{folder}/notes.db", "SECRET_KEY": "0123456789abcdef" * 4, "LOG_LEVEL": "info",
     }, 1)  # fmt: skip
     made.start()
-    yield made
-    made.stop()
+    try:
+        yield made
+    finally:
+        made.stop()
 
 
 def taken(process: int) -> tuple[int, int]:
@@ -41,7 +55,22 @@ def taken(process: int) -> tuple[int, int]:
     return pages * os.sysconf("SC_PAGE_SIZE"), len(os.listdir(f"/proc/{process}/fd"))
 
 
-async def test_memory_and_files_stay(fleet: Fleet) -> None:
+async def test_memory_and_files_stay(tmp_path: Path) -> None:
+    with served(tmp_path) as fleet:
+        memory, files = await looked_on(fleet, SECONDS)
+    assert memory < MAY_GROW
+    assert files <= 4
+
+
+@pytest.mark.parametrize(("leak", "leaks"), [("memory", "bytes(150_000)"), ("files", "open('/dev/null')")])
+async def test_planted_what_a_request_leaves_behind_is_seen(tmp_path: Path, leak: str, leaks: str) -> None:
+    with served(tmp_path, LEAK.format(leaks=leaks)) as fleet:
+        memory, files = await looked_on(fleet, 6.0)
+    assert memory > 12_000_000 if leak == "memory" else files > 4
+
+
+async def looked_on(fleet: Fleet, seconds: float) -> tuple[float, int]:
+    """Let visitors ask so long; by how many bytes, and files, the process has grown after a quarter of it."""
     (server,) = fleet.servers
     await seen(lambda: '"event":"serving"' in server.log.read_text())
     (process,) = server.workers()
@@ -74,9 +103,9 @@ async def test_memory_and_files_stay(fleet: Fleet) -> None:
     taken_: list[tuple[int, int]] = []
     loop = asyncio.get_running_loop()
     began = loop.time()
-    while (passed := loop.time() - began) < SECONDS:
-        await asyncio.sleep(SECONDS / 60)
-        if passed > SECONDS * WARM:
+    while (passed := loop.time() - began) < seconds:
+        await asyncio.sleep(seconds / 60)
+        if passed > seconds * WARM:
             taken_.append(taken(process))
     stopping = True
     await asyncio.gather(*visitors)
@@ -87,7 +116,6 @@ async def test_memory_and_files_stay(fleet: Fleet) -> None:
     memory = [statistics.median(one[0] for one in part) for part in (first, last)]
     files = [max(one[1] for one in part) for part in (first, last)]
     print(
-        f"{asked} requests in {SECONDS:.0f} s: {memory[0] / 1e6:.1f} MB, then {memory[1] / 1e6:.1f} MB; files {files}"
+        f"{asked} requests in {seconds:.0f} s: {memory[0] / 1e6:.1f} MB, then {memory[1] / 1e6:.1f} MB; files {files}"
     )
-    assert memory[1] - memory[0] < MAY_GROW
-    assert files[1] <= files[0] + 4
+    return memory[1] - memory[0], files[1] - files[0]

@@ -170,6 +170,32 @@ async def test_one_server_after_the_other_is_stopped_and_no_request_fails(file: 
         proxy.stop()
 
 
+async def test_planted_a_server_that_does_not_wait_until_it_is_known_to_stop_loses_requests(
+    file: Path, started: Started
+) -> None:
+    servers = started(2, BACKSTAY_DRAIN_SECONDS="0")
+    proxy = Proxy(file.parent, [server.port for server in servers])
+    crowd = Crowd(proxy.port)
+    try:
+        for server in servers:
+            await until(server, "/readyz", '"status":"ok"')
+        await asyncio.sleep(0.3)
+        crowd.start(4)
+        for time in range(5):
+            await crowd.more(60)
+            await asyncio.to_thread(servers[time % 2].end)
+            await crowd.more(60)
+            servers[time % 2].start()
+            await until(servers[time % 2], "/readyz", '"status":"ok"')
+            await asyncio.sleep(0.3)
+            if crowd.failures:
+                break
+        await crowd.stop()
+        assert crowd.failures
+    finally:
+        proxy.stop()
+
+
 async def test_a_connection_that_was_kept_is_answered_a_last_time(file: Path, started: Started) -> None:
     (server,) = started()
     await until(server, "/readyz", '"status":"ok"')

@@ -3,6 +3,8 @@
 `make migrations` kills fifty times over 100,000 records; here it is a few times over some hundred.
 """
 
+from __future__ import annotations
+
 import asyncio
 import os
 import random
@@ -33,41 +35,69 @@ async def run_to_the_end(url: str) -> float:
     return perf_counter() - began
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-async def test_old_or_new_and_no_record_lost(
-    kind: str, tmp_path: Path, postgres_database: Callable[[str], str]
-) -> None:
-    url = str(tmp_path / "words.db") if kind == "sqlite" else postgres_database("migrations")
-    store = store_of(url)
-    await store.open()
-    old, new = before(), after()
-    engine = Engine(old, store, Limits())
-    await store.extend(old)
-    migrator = Migrator(store, lambda: datetime.now(UTC))
-    await migrator.adopt(old)
-    new_id, insertion = uuid7_maker(), engine.writes.insertion(old.entities["Word"])
-    moment = datetime.now(UTC)
-    async with store.transaction() as writing:
-        for at in range(ROWS):
-            values = {"id": new_id(), "created_at": moment, "updated_at": moment, "name": f"Wörd {at}", "number": at}
-            given = insertion.values({**values, "spare": f"s{at}"})
-            more = (0, None, values["id"]) if insertion.logs else ()
-            await writing.run(insertion.text, [*given, *more])
+class Words:
+    """A database of so many words, in the form of before."""
 
-    async def form() -> str:
+    def __init__(self, url: str, rows: int) -> None:
+        self.url = url
+        self.rows = rows
+        self._store = store_of(url)
+        self.migrator = Migrator(self._store, lambda: datetime.now(UTC))
+
+    async def __aenter__(self) -> Words:
+        store, old = self._store, before()
+        await store.open()
+        engine = Engine(old, store, Limits())
+        await store.extend(old)
+        await self.migrator.adopt(old)
+        new_id, insertion = uuid7_maker(), engine.writes.insertion(old.entities["Word"])
+        moment = datetime.now(UTC)
+        async with store.transaction() as writing:
+            for at in range(self.rows):
+                values = {
+                    "id": new_id(),
+                    "created_at": moment,
+                    "updated_at": moment,
+                    "name": f"Wörd {at}",
+                    "number": at,
+                }
+                given = insertion.values({**values, "spare": f"s{at}"})
+                more = (0, None, values["id"]) if insertion.logs else ()
+                await writing.run(insertion.text, [*given, *more])
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._store.close()
+
+    async def form(self) -> str:
         """Which form there is, after a look at every record."""
-        current = await migrator.current()
+        current = await self.migrator.current()
         assert current is not None
-        is_new = current.snapshot == taken(new)
+        is_new = current.snapshot == taken(after())
         columns = '"title", "number", "stock"' if is_new else '"name", "number", "spare"'
-        rows = await store.run(f'SELECT {columns} FROM "words" ORDER BY "id"', ())
+        rows = await self._store.run(f'SELECT {columns} FROM "words" ORDER BY "id"', ())
         there = [tuple(v.decode() if isinstance(v, bytes) else v for v in row) for row in rows]
         if is_new:
-            assert there == [(f"Wörd {at}", str(at), 3) for at in range(ROWS)]
+            assert there == [(f"Wörd {at}", str(at), 3) for at in range(self.rows)]
         else:
-            assert there == [(f"Wörd {at}", at, f"s{at}") for at in range(ROWS)]
+            assert there == [(f"Wörd {at}", at, f"s{at}") for at in range(self.rows)]
         return "new" if is_new else "old"
 
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path, postgres_database: Callable[[str], str]) -> str:
+    """An empty database."""
+    return str(tmp_path / "words.db") if request.param == "sqlite" else postgres_database("migrations")
+
+
+async def test_old_or_new_and_no_record_lost(url: str) -> None:
+    async with Words(url, ROWS) as words:
+        await kill_again_and_again(words)
+
+
+async def kill_again_and_again(words: Words) -> None:
+    """Kill migrations at random moments."""
+    url, form, migrator = words.url, words.form, words.migrator
     takes = await run_to_the_end(url)
     assert await form() == "new"
     await migrator.rollback()
@@ -85,6 +115,20 @@ async def test_old_or_new_and_no_record_lost(
             assert await form() == "old"
     await run_to_the_end(url)
     assert await form() == "new"
+    kind = "postgres" if "://" in url else "sqlite"
     print(f"{kind}: {takes:.1f} s each, killed {KILLS} times: {found.count('old')} old, {found.count('new')} new")
     assert len(found) == KILLS
-    await store.close()
+
+
+@pytest.mark.parametrize("how", ["whole", "halves"])
+async def test_planted_a_migration_that_is_not_one_transaction_is_caught(url: str, how: str) -> None:
+    """Ended at its last moment it leaves the old form; with a commit before that it is neither, and that is seen."""
+    async with Words(url, 20) as words:
+        worker = "tests.store.migrating_worker"
+        process = await asyncio.create_subprocess_exec(sys.executable, "-m", worker, url, how)
+        assert await process.wait() == 9
+        if how == "whole":
+            assert await words.form() == "old"
+        else:
+            with pytest.raises(Exception, match="name"):
+                await words.form()
