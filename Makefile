@@ -42,7 +42,8 @@ oracle: dev-setup  ## random questions against the naive answerer, longer than i
 changes: dev-setup  ## kill writers for a minute while a reader of the change log looks on
 	CHANGES_SECONDS=60 $(BIN)/pytest -s tests/store/test_killed_writers.py
 
-migrations: dev-setup  ## kill migrations of 100,000 records fifty times
+migrations: dev-setup  ## 37 kinds of change to 100,000 records, and migrations of as many killed fifty times
+	MIGRATION_CHANGED=100000 $(BIN)/pytest tests/store/test_migrate.py
 	MIGRATION_KILLS=50 MIGRATION_ROWS=100000 $(BIN)/pytest -s tests/store/test_killed_migrations.py
 
 idempotency: dev-setup  ## 1,000 requests, each sent 20 times to four processes, of which one is killed
