@@ -46,8 +46,9 @@ migrations: dev-setup  ## 37 kinds of change to 100,000 records, and migrations 
 	MIGRATION_CHANGED=100000 $(BIN)/pytest tests/store/test_migrate.py
 	MIGRATION_KILLS=50 MIGRATION_ROWS=100000 $(BIN)/pytest -s tests/store/test_killed_migrations.py
 
-idempotency: dev-setup  ## 1,000 requests, each sent 20 times to four processes, of which one is killed
-	IDEMPOTENCY_KEYS=1000 $(BIN)/pytest tests/api/test_idempotency_fleet.py
+idempotency: dev-setup  ## 1,000 requests, and as many checkouts, each sent 20 times to four processes, of which one is killed
+	IDEMPOTENCY_KEYS=1000 CHECKOUT_KEYS=1000 $(BIN)/pytest tests/api/test_idempotency_fleet.py \
+		tests/commerce/test_checkout_fleet.py
 
 reload: dev-setup  ## stop servers and give them new code under load behind HAProxy, 20 times each
 	RELOADS=20 $(BIN)/pytest tests/cli/test_stopping.py

@@ -31,6 +31,7 @@ _KEPT = 1_000
 class Prepared:
     """A compiled check: its text, and what makes its parameters."""
 
+    check: Check
     text: str
     encoders: Encoders
     binders: tuple[Binder, ...]
@@ -69,7 +70,7 @@ def hold(shape: Shape, before: Prepared, names: tuple[str, ...], dialect: Dialec
     change = rows.altering(shape, names, dialect, first)
     guarded = shape.before.guard is not None
     was, _ = compile_check(
-        shape.before, dialect, [f"{text} AS s{at}" for at, (_, text) in enumerate(change.worked_out)]
+        before.check, dialect, [f"{text} AS s{at}" for at, (_, text) in enumerate(change.worked_out)]
     )
     sets = ", ".join([*(f"{column} = was.s{at}" for at, (column, _) in enumerate(change.worked_out)), *change.sets])
     kept = "".join(f"was.o{at}, " for at in range(len(shape.before.captured)))
@@ -90,7 +91,7 @@ def prepare(check: Check, dialect: Dialect, limits: Limits) -> Prepared:
     """The statement of a check."""
     with stage("compile"):
         text, encoders = compile_check(check, dialect)
-        return Prepared(text, encoders, binders(check.params, limits))
+        return Prepared(check, text, encoders, binders(check.params, limits))
 
 
 @dataclass(slots=True)
