@@ -498,6 +498,23 @@ async def test_operators_are_told_who_came_in_and_who_did_not(world: World) -> N
     ]
 
 
+async def test_operators_are_told_of_a_refresh_token_that_somebody_else_has(world: World) -> None:
+    told = world.accounts._journal = Told()
+    await world.accounts.signup(ADA)
+    entered = await world.accounts.login(ENTRY)
+    body = {"refresh_token": entered.tokens.refresh_token}
+    await world.accounts.refresh(body)
+    world.pass_time(seconds=5)
+    await world.accounts.refresh(body)  # two tabs at once
+    assert [name for name, _ in told.events] == ["signed_in"]
+    world.pass_time(seconds=6)
+    with pytest.raises(NotSignedIn):
+        await world.accounts.refresh(body, "203.0.113.9")
+    assert told.events[1:] == [
+        ("token_reused", {"user": entered.user_id, "session": entered.tokens.session, "client": "203.0.113.9"})
+    ]
+
+
 async def test_operators_are_told_of_too_many_tries() -> None:
     async with Trial(App("shop", models=[])) as t:
         told = t.app.running.accounts._journal = Told()

@@ -231,7 +231,9 @@ class Accounts:
         async with self._transaction(known.session.user.id) as tx:
             pair = await self.sessions.renew(tx, known)
         if pair is None:
-            self.identities.forget(known.session.user.id)
+            user, session = known.session.user.id, known.session.id
+            self._journal.event("token_reused", user=user, session=session, client=client)
+            self.identities.forget(user)
             raise NotSignedIn(code="invalid_token")
         self._purge_sometimes()
         return pair

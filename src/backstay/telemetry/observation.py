@@ -67,6 +67,10 @@ EVENTS: dict[str, Event] = {
     "sign_in_refused": Event(
         "warning", "A log-in was refused: `credentials`, `disabled`, or `too_many` of them.", ("why", "user", "client"),
     ),
+    "token_reused": Event(
+        "warning", "A refresh token came again that was spent: somebody else has it, and its session was ended.",
+        ("user", "session", "client"),
+    ),
     "reaction_failed": Event("warning", "A reaction raised; it is told again later.", ("reaction", "record", "error")),
     "reaction_given_up": Event(
         "error", "A reaction failed for the last time: `backstay outbox list` shows it.",
