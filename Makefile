@@ -12,7 +12,7 @@ PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CODE := src tests $(wildcard examples benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev-setup test lint format oracle import-real contract changes migrations idempotency reload soak durability recovery histories money chaos timing bench console lock clean
+.PHONY: help run dev-setup test lint format oracle import-real contract changes migrations idempotency reload soak durability recovery histories failpoints money chaos timing bench console lock clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ soak: dev-setup  ## look for ten minutes whether a server under load grows
 
 contract: dev-setup  ## the example shop explored by schemathesis, 50 examples an operation, as three kinds of viewers
 	$(BIN)/python -m tests.contract
+
+failpoints: dev-setup  ## a day in the shop, broken off at every place in every way, on both databases
+	FAILPOINTS_EVERY=1 $(BIN)/pytest -s tests/commerce/test_failpoints.py
 
 money: dev-setup  ## a million random carts, codes, taxes and refunds, whose sums must agree to the unit
 	MONEY_CASES=1000000 $(BIN)/pytest -s tests/commerce/pricing

@@ -734,10 +734,12 @@ class Running:
     def context(self, request: Request) -> Context:
         """The surroundings of the user's own code for one request."""
         header = request.header(b"accept-language")
-        return self.context_of(
+        made = self.context_of(
             request.actor, request.attempt, lambda: self.http.bound(passed_on(request, self.traces)),
             header.decode("latin-1") if header is not None else "",
         )  # fmt: skip
+        made.point = f"{request.method} {request.route}"
+        return made
 
     def context_of(
         self, actor: Actor, attempt: Attempt | None = None, http: Callable[[], HTTP] | None = None, accepts: str = ""

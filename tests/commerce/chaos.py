@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import secrets
 import signal
 from collections import Counter
@@ -20,14 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from backstay import Money
-from backstay.app import App
+from backstay.app import App, Running
 from backstay.cli.load import load_app
 from backstay.commerce.catalogue import Category, Product, Variant
 from backstay.commerce.offer import Discount, DiscountUse, ShippingMethod, ShippingRate, TaxRate
-from backstay.commerce.order import Order
+from backstay.commerce.order import Order, OrderEvent
 from backstay.commerce.shop import Shop
 from backstay.commerce.stock import change
 from backstay.commerce.verify import Finding, verify
+from backstay.mail.mailbox import Mailbox
+from backstay.mail.models import MailMessage
 from backstay.plan.actor import SYSTEM
 from backstay.settings import Settings, read_settings
 from tests.api.fleet import Client, Got, Server
@@ -37,10 +40,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
-from backstay import App
+from backstay import App, Limits
 from backstay.commerce import PlayMoney, Shop
 from backstay.commerce.payments.play_deliveries import Mischief
+from backstay.mail.mailbox import Mailbox
 
 
 class Served(PlayMoney):
@@ -49,7 +54,7 @@ class Served(PlayMoney):
 
 
 mischief = Mischief(seed="{seed}", duplicate=30, delay=30, reorder=30, drop=20, most_seconds=3)
-app = App("chaos", use=[Shop(
+app = App("chaos", mailer=Mailbox(Path("{mails}")), limits=Limits(mails_per_recipient="1000000/hour"), use=[Shop(
     payments=[Served("{books}", mischief=mischief, slow=1)], reserved_for=timedelta(seconds=20),
     driven_for=timedelta(seconds=5), carts="1000000/minute", checkouts="1000000/minute", most_pending=1000,
 )])
@@ -80,6 +85,10 @@ class Report:
     cancelled: int = 0
     kills: int = 0
     broken: int = 0
+    letters: int = 0
+    """Receipts that were sent."""
+    again: int = 0
+    """How many of them once more, with the same Message-ID."""
     faults: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     counted: Counter[str] = field(default_factory=Counter)
@@ -90,6 +99,7 @@ class Report:
         return (
             f"{len(self.bought)} purchases ({', '.join(f'{n} x {name}' for name, n in sorted(told.items()))}), "
             f"{self.refunds} refunds, {self.cancelled} cancelled, {self.kills} kills, {self.broken} lines broken; "
+            f"{self.letters} receipts, {self.again} of them sent again; "
             f"compared {dict(self.counted)}; {len(self.faults)} faults, {len(self.findings)} differences"
         )
 
@@ -101,7 +111,8 @@ class Chaos:
         self.chance = random.Random(seed)
         self.folder = folder
         self.file = folder / "chaos.py"
-        self.file.write_text(FILE.format(seed=seed, books=folder / "books.db"))
+        self.mails = folder / "mails"
+        self.file.write_text(FILE.format(seed=seed, books=folder / "books.db", mails=self.mails))
         self.environment = {
             "DATABASE_URL": database, "SECRET_KEY": "of the whole shop " * 2, "LOG_LEVEL": "error",
             "BACKSTAY_ACCEPT": "durability", "BACKSTAY_PUBLIC_URL": "https://shop.example",
@@ -222,7 +233,7 @@ class Chaos:
             await self._ask(client, "PATCH", path, {"code": CODE}, **who)
         method = self.chance.choice(METHODS)
         body = {
-            "email": "guest@example.com", "shipping_address": ADDRESS,
+            "email": f"guest-{secrets.token_hex(6)}@example.com", "shipping_address": ADDRESS,
             "payment": {"provider": "test", "method": method},
         }  # fmt: skip
         got = await self._ask(client, "POST", f"{path}/checkout", body, **who)
@@ -271,7 +282,7 @@ class Chaos:
                 found = [json.loads(one.body) for one in (orders, refunds, payments)]
                 if not any(one["data"] for one in found):
                     return
-                last = f"{[one['meta']['total'] for one in found]} orders, refunds and payments stay open"
+                last = f"{[one['meta']['total'] for one in found]} orders, refunds and payments stay open: {found}"
             else:
                 last = f"{orders.status} {orders.body[:200]!r}"
             await asyncio.sleep(0.2)
@@ -296,11 +307,48 @@ class Chaos:
                 variants = await tx.find(Variant, limit=200)
                 (discount,) = await tx.find(Discount)
                 uses = await tx.count(DiscountUse)
+            paid = await self._post(running)
+            stuck = [one for state in ("failed", "undone") for one in await running.jobs.some(state=state, limit=20)]
+            report.faults += [f"{one.task} {one.id} was given up on: {one.reason}" for one in stuck]
+        self._receipts(paid)
         self._acknowledged(orders)
         self._charges(orders, states)
         self._sold(orders, variants)
         if (discount.left or 0) + uses != USES or uses > USES:
             report.faults.append(f"the code was used {uses} times, and has {discount.left} left of {USES}")
+
+    async def _post(self, running: Running) -> list[int]:
+        """Send what lies there to be sent; the numbers of all orders that were paid at some time."""
+        paid: list[int] = []
+        async with running.context_of(SYSTEM).transaction() as tx:
+            seen = 0
+            while page := await tx.find(
+                OrderEvent, lambda event: event.kind == "paid", sort="id", limit=200, offset=seen, expand=("order",)
+            ):
+                paid += [event.order.number for event in page]
+                seen += len(page)
+        for _ in range(120):
+            await running.jobs.worker.drain()
+            async with running.context_of(SYSTEM).transaction() as tx:
+                if not await tx.count(MailMessage, lambda mail: mail.state == "waiting"):
+                    return paid
+            await asyncio.sleep(0.5)
+        self.report.faults.append("mail stays unsent")
+        return paid
+
+    def _receipts(self, paid: list[int]) -> None:
+        """Each order that was paid has one receipt, however often that was delivered, and no other has any."""
+        sent: dict[int, list[str]] = {}
+        for mail in Mailbox(self.mails).all():
+            if (found := re.fullmatch(r"Your order (\d+)", mail.subject)) is not None:
+                sent.setdefault(int(found[1]), []).append(mail.message_id)
+        self.report.letters = sum(map(len, sent.values()))
+        self.report.again = self.report.letters - sum(len(set(ids)) for ids in sent.values())
+        self.report.faults += [
+            f"order {n} has {len(set(ids))} receipts" for n, ids in sent.items() if len(set(ids)) != 1
+        ]
+        if sorted(paid) != sorted(sent):
+            self.report.faults.append(f"receipts and paid orders differ: {sorted(set(paid) ^ set(sent))[:20]}")
 
     def _acknowledged(self, orders: dict[str, Order]) -> None:
         """Every order that a buyer was told of is there, as they were told."""

@@ -4,6 +4,7 @@ books.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,9 +13,10 @@ import pytest
 from backstay import Money
 from backstay.commerce.catalogue import Variant
 from backstay.commerce.ledger import LedgerEntry
-from backstay.commerce.order import OrderItem
+from backstay.commerce.order import OrderItem, Payment
 from backstay.commerce.payments.play_money import PlayMoney
 from backstay.commerce.payments.port import Authorization, Authorized, Intent, Outcome, Refused
+from backstay.store.transaction import Transaction
 from backstay.testing import Trial
 from tests.commerce.selling import Counter, confirm, money_of, stocked
 
@@ -140,3 +142,26 @@ async def test_a_void_that_is_refused_is_in_the_timeline(t: Trial, monkeypatch: 
     seen = await guest.see(order["id"])
     assert seen["payment"]["status"] != "voided"
     assert [event["said"] for event in seen["events"] if event["kind"] == "void_refused"] == ["key_reused"]
+
+
+async def test_a_cancellation_waits_for_what_is_just_being_noted(t: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or what the provider said would be refused for good, and money would be held of which nobody knows."""
+    guest, order, pot = await waiting(t)
+    await money_of(t).settle(order["payment"]["client_secret"], confirm=True)
+    real, noting = Transaction.update, asyncio.Event()
+
+    async def slow(self: Transaction, record: Any, **values: Any) -> Any:
+        if isinstance(record, Payment) and values.get("status") == "authorized":
+            noting.set()
+            await asyncio.sleep(0.3)
+        return await real(self, record, **values)
+
+    monkeypatch.setattr(Transaction, "update", slow)
+    confirming = asyncio.create_task(t.post(f"/api/orders/{order['id']}/confirm", headers=guest.headers))
+    await noting.wait()
+    await cancel(t, guest, order)
+    await confirming
+    await work(t)
+    (state,) = await money_of(t).books()
+    assert (state.status, state.refunded) in (("voided", 0), ("captured", PAID))
+    await agree(t, guest, order, pot, captured=state.captured)

@@ -96,7 +96,7 @@ class Checkouts:
         await ctx.drive(str(order.id), patience=self.terms.driven_for)
         async with ctx.transaction(as_system=True) as tx:
             order = await tx.get(Order, order.id, expand=("payment",))
-        if order.status == "failed" and order.payment.status == "declined":
+        if order.payment.status == "declined":
             raise Declined(f"The payment was declined ({order.payment.reason or 'declined'}).")
         return Also(order)
 

@@ -45,7 +45,7 @@ class Orders:
     def join(self, host: Host) -> None:
         """Serve the routes."""
         key: Literal["required"] = "required"
-        host.action("POST /api/orders/{id}/confirm", allow=anyone, expand=SHOWN)(self.confirm)
+        host.action("POST /api/orders/{id}/confirm", allow=anyone, expand=SHOWN, resumes=True)(self.confirm)
         host.action("POST /api/orders/{id}/cancel", allow=anyone, idempotency_key=key, expand=SHOWN, resumes=True)(
             self.cancel
         )

@@ -149,7 +149,7 @@ class Purchases:
 
     async def authorized(self, tx: Transaction, said: Said, order: UUID) -> Standing:
         """What came of asking for the money."""
-        found = await tx.get(Order, order, expand=("payment",))
+        found = await held(tx, order, "payment")
         payment = found.payment
         if said.what == "refused" or found.status in ("cancelled", "failed"):
             return "over"
@@ -182,7 +182,7 @@ class Purchases:
 
     async def captured(self, tx: Transaction, said: Said, order: UUID) -> Standing:
         """What came of taking it: the goods are sold, and the order is paid."""
-        found = await tx.get(Order, order, expand=("payment", "items"))
+        found = await held(tx, order, "payment", "items")
         payment = found.payment
         if payment.status == "captured" or found.status == "paid":
             return "paid"
@@ -203,7 +203,7 @@ class Purchases:
 
     async def release(self, tx: Transaction, order: UUID, why: str) -> None:
         """The order will not be: what was kept for it can be sold again, and its code used again."""
-        found = await tx.get(Order, order, expand=("items",))
+        found = await held(tx, order, "items")
         if found.status in ("pending", "authorized"):
             found = await move(tx, found, "failed", reserved_until=None)
             await let_go(tx, await tx.get(Order, order, expand=("items",)))
@@ -213,7 +213,7 @@ class Purchases:
 
     async def voided(self, tx: Transaction, said: Said, order: UUID) -> Standing:
         """What came of letting it go. What was taken after all, by a capture that nobody answered, goes back."""
-        found = await tx.get(Order, order, expand=("payment",))
+        found = await held(tx, order, "payment")
         payment = found.payment
         if said.what == "refused" and said.reason == "already_captured":
             if payment.status != "captured":
@@ -234,7 +234,7 @@ class Purchases:
 
     async def give_back(self, tx: Transaction, order: UUID) -> None:
         """All that was taken goes back to the customer, by a refund."""
-        found = await tx.get(Order, order, expand=("items", "payment"))
+        found = await held(tx, order, "items", "payment")
         if found.payment.refundable:
             await self._give_back(tx, found, found.status)
 
@@ -259,6 +259,16 @@ class Purchases:
 
     def _provider(self, order: Order) -> Provider:
         return self.providers[order.payment.provider]
+
+
+async def held(tx: Transaction, order: UUID, *expand: str) -> Order:
+    """An order that nobody else changes until this transaction ends, as it then is. Two round trips.
+
+    Whoever notes what a provider said looks first at what the order has become: between that look and what is written,
+    nobody may cancel it, or what is noted would be refused for good, and money held for nobody.
+    """
+    await tx.hold("Order", str(order))
+    return await tx.get(Order, order, expand=expand)
 
 
 def intent_of(links: Links, order: Order) -> Intent:

@@ -17,7 +17,7 @@ from backstay.commerce.link import Links
 from backstay.commerce.order import Order, OrderItem, Payment, Refund, happened, move
 from backstay.commerce.payments.port import Provider
 from backstay.commerce.pricing import half_up, share
-from backstay.commerce.purchase import WAKE, Said, Standing, intent_of, pause, said_of
+from backstay.commerce.purchase import WAKE, Said, Standing, held, intent_of, pause, said_of
 from backstay.commerce.stock import Goods
 from backstay.errors import Conflict, FieldError, Invalid, NotFound, Problem
 from backstay.jobs.flow import Flow
@@ -121,6 +121,8 @@ class Refunds:
 
     async def noted(self, tx: Transaction, said: Said, refund: UUID) -> Standing:
         """What came of it."""
+        found = await tx.get(Refund, refund)
+        await held(tx, found.order.id)
         found = await tx.get(Refund, refund, expand=("order.payment", "order.items"))
         order = found.order
         if found.status != "pending":

@@ -24,6 +24,7 @@ from backstay.store.port import Writing
 from backstay.store.record import whoever
 from backstay.store.repeat import Attempt
 from backstay.store.transaction import Hooks, Transaction
+from backstay.telemetry.failpoint import POINTS
 
 
 class AccountMaker(Protocol):
@@ -57,6 +58,9 @@ class Context:
         self._http = http
         self._language = language
         self._hold: Callable[[Writing], Awaitable[None]] | None = None
+        self.point = ""
+        """What the transactions of this are called as failpoints, beside their number: `POST /api/orders`."""
+        self._begun = 0
         self.key = ""
         """What is done here, the same each time it is tried: hand it to a provider as its idempotency key.
 
@@ -135,10 +139,16 @@ class Context:
         `as_system` sets the rules aside for all of it. Two round trips (begin and commit) on PostgreSQL.
         """
         actor = replace(self.actor, system=True) if as_system else self.actor
+        self._begun += 1
+        point = f"{self.point}.{self._begun}.commit" if self.point else ""
         async with Transaction.begin(self.engine, actor, self._hooks, self._new_id, self._attempt) as tx:
             yield tx
             if self._hold is not None:
                 await self._hold(tx.writing)
+            if point:
+                POINTS.committing(point)
+        if point:
+            POINTS.committed(point)
 
     async def enqueue(
         self, job: Callable[..., Any], *, delay: timedelta | None = None, unique: str | None = None,

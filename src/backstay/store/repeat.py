@@ -17,6 +17,7 @@ from typing import Any
 from backstay.errors import Conflict, Unavailable
 from backstay.store.keyring import KeyRing, Unreadable
 from backstay.store.port import Store, Writing
+from backstay.telemetry.failpoint import POINTS
 
 LEASE = 60
 """Seconds from the effect until an answer that is not there yet counts as lost."""
@@ -206,8 +207,11 @@ class Attempt:
 
     async def answer_late(self, status: int, answer: bytes) -> bool:
         """Keep the answer in a transaction of its own, after the one that carried the record; false where one is."""
+        method, route, *_ = self.keyed.scope.split("\n")
         async with self._repeats.store.transaction() as writing:
             first = await self._repeats.answer(writing, self.keyed, status, answer)
+            POINTS.committing(f"{method} {route}.answer.commit")
+        POINTS.committed(f"{method} {route}.answer.commit")
         self.answered = True
         return first
 

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, TypeAlias, get_args
 
+from backstay.errors import Unavailable
+
 Mode: TypeAlias = Literal["crash_before", "crash_after", "error", "lost"]
 """The process ends before, or after; it is not done and fails; it is done, and the answer is lost."""
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -83,6 +85,18 @@ class Failpoints:
         if self._on and (mode := self._armed.get(name)) in ("crash_after", "lost"):
             self._fail(name, mode)
 
+    def committing(self, name: str) -> None:
+        """A transaction of a request is about to commit. What fails here is what a database that is away is."""
+        if self._on:
+            with _as_unavailable():
+                self.before(name)
+
+    def committed(self, name: str) -> None:
+        """It has, and its answer may be lost."""
+        if self._on:
+            with _as_unavailable():
+                self.after(name)
+
     def _pass(self, name: str) -> None:
         if self._seen is not None and name not in self._seen:
             self._seen.append(name)
@@ -98,6 +112,14 @@ class Failpoints:
         if self._ends:
             os._exit(_STATUS)
         raise Crash(name)
+
+
+@contextmanager
+def _as_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except Injected as told:
+        raise Unavailable(str(told)) from None
 
 
 POINTS = Failpoints()
